@@ -1,0 +1,136 @@
+"""Records of what happened: turns and episodes.
+
+The token fields follow one rule: a turn's context is `previous[:prompt_start] + prompt_ids`, where
+`previous` is the whole context and completion of the turn before it (see `Completion`). So a
+conversation that only grows is one flat row of tokens, and one that is cut or summarised is a tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentgym.core.env import Action
+from agentgym.core.message import Message
+from agentgym.core.task import Task
+
+
+class Outcome(StrEnum):
+    """How an episode ended. The last four have no score and never enter a group's statistics."""
+
+    SUCCESS = "success"
+    """The task is solved."""
+    FAILURE = "failure"
+    """The environment ended the episode unsolved."""
+    TRUNCATED = "truncated"
+    """The turn, token or time limit was reached unsolved."""
+    AGENT_ERROR = "agent_error"
+    """The agent's own code raised, or its context overflowed; counts as a failure."""
+    ENV_ERROR = "env_error"
+    """The environment raised or timed out."""
+    INFERENCE_ERROR = "inference_error"
+    """The policy could not produce tokens."""
+    SANDBOX_ERROR = "sandbox_error"
+    """A sandbox could not run."""
+    CANCELLED = "cancelled"
+    """The run was stopped."""
+
+    @property
+    def scored(self) -> bool:
+        """Whether the episode says something about the agent."""
+        return self in _SCORED
+
+
+_SCORED = frozenset({Outcome.SUCCESS, Outcome.FAILURE, Outcome.TRUNCATED, Outcome.AGENT_ERROR})
+
+
+class StopReason(StrEnum):
+    """What stopped an episode."""
+
+    COMPLETED = "completed"
+    """The environment terminated it."""
+    ENV_TRUNCATED = "env_truncated"
+    """The environment's own step limit."""
+    MAX_TURNS = "max_turns"
+    """The rollout's limit on turns."""
+    CONTEXT_OVERFLOW = "context_overflow"
+    """The conversation outgrew the model's context."""
+    ERROR = "error"
+    """An exception; `Episode.error` has it."""
+    CANCELLED = "cancelled"
+    """The run was stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One decision of the agent and what it led to.
+
+    `state_key` is the key of the state in which the decision was taken; `reward` is what the action
+    earned. `loss_mask` is 1 on the completion tokens that the policy itself sampled.
+    """
+
+    observation: Any
+    action: Action
+    reward: float
+    terminated: bool
+    truncated: bool
+    valid: bool
+    """Whether the answer parsed and the environment took the action."""
+    state_key: str
+    policy_version: int
+    prompt_start: int
+    prompt_ids: NDArray[np.int32]
+    completion_ids: NDArray[np.int32]
+    logprobs: NDArray[np.float32]
+    loss_mask: NDArray[np.int8]
+    messages_delta: tuple[Message, ...] = ()
+    shown_items: tuple[str, ...] = ()
+    """Ids of memory items shown to the agent at this turn."""
+    timing: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Seconds: `policy` and `env`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What the episode was played with. -1 and "" mean: none."""
+
+    policy: int = -1
+    memory: str = ""
+    skills: str = ""
+    tools: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One play of one task, from reset to end.
+
+    `score` is the sum of rewards, or None where `outcome` is not `scored`. Episodes of one `group_id`
+    started from the same task and state.
+    """
+
+    id: str
+    task: Task
+    group_id: str
+    turns: Sequence[Turn]
+    outcome: Outcome
+    score: float | None
+    stop_reason: StopReason
+    seed: int
+    versions: Versions = field(default_factory=Versions)
+    error: str | None = None
+    final_observation: Any = None
+
+    @property
+    def success(self) -> bool:
+        """Whether the task was solved."""
+        return self.outcome is Outcome.SUCCESS
+
+    @property
+    def sampled_tokens(self) -> int:
+        """Number of tokens the policy sampled."""
+        return sum(len(turn.completion_ids) for turn in self.turns)

@@ -1,0 +1,114 @@
+"""Environments by name: `make`, `make_vec`, `suite`, `register`.
+
+An environment is an `EnvSpec` object. The shipped ones and those of other packages are announced as entry
+points of the group `agentgym.environments` and imported only when asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from agentgym.core.env import AgentEnv, EnvSpec
+from agentgym.core.errors import AgentGymError, UnknownNameError, UsageError
+from agentgym.core.task import Split, TaskSuite
+
+_T = TypeVar("_T")
+ENTRY_POINT_GROUP = "agentgym.environments"
+
+_SHIPPED: dict[str, str] = {
+    "household": "agentgym.environments.household",
+    "alfworld": "agentgym.environments.alfworld",
+}
+_registered: dict[str, EnvSpec] = {}
+
+
+def register(spec: EnvSpec) -> None:
+    """Add an environment for this process; raises `UsageError` when its id or name is taken."""
+    for known in _registered.values():
+        if known is not spec and (known.id == spec.id or known.name == spec.name):
+            raise UsageError(
+                f"Environment {spec.id!r} ({spec.name}) is registered already; choose another id."
+            )
+    _registered[spec.id] = spec
+
+
+def registered() -> dict[str, EnvSpec]:
+    """Return every known environment by id, importing those not imported yet."""
+    for name in _announced():
+        _load(name)
+    return dict(sorted(_registered.items()))
+
+
+def find_spec(name: str) -> EnvSpec:
+    """Return the environment with this id or short name; raises `UnknownNameError`."""
+    for spec in _registered.values():
+        if name in (spec.id, spec.name):
+            return spec
+    if name in _announced():
+        return _load(name)
+    known = registered()
+    if name in known:
+        return known[name]
+    names = [*known, *(spec.name for spec in known.values())]
+    raise UnknownNameError("environment", name, names, "List them with `agentgym envs`.")
+
+
+def make(env_id: str, split: Split | str = Split.TRAIN, **options: Any) -> AgentEnv:
+    """Build one environment over the tasks of `split`.
+
+    Raises `UnknownNameError` for an unknown environment or split, `UsageError` for unknown options.
+    """
+    spec = find_spec(env_id)
+    parsed = Split.parse(split)
+    return _build(spec, lambda: spec.make(parsed, **options), options)
+
+
+def make_vec(env_id: str, num_envs: int, split: Split | str = Split.TRAIN, **options: Any) -> SyncVectorEnv:
+    """Build `num_envs` environments behind Gymnasium's vector API; finished ones reset on their next step."""
+    if num_envs < 1:
+        raise UsageError(f"make_vec needs num_envs of at least 1, got {num_envs}.")
+    find_spec(env_id)
+
+    def build() -> AgentEnv:
+        return make(env_id, split, **options)
+
+    return SyncVectorEnv([build] * num_envs, autoreset_mode=AutoresetMode.NEXT_STEP)
+
+
+def suite(name: str, **options: Any) -> TaskSuite:
+    """Return the suite of tasks of an environment."""
+    spec = find_spec(name)
+    return _build(spec, lambda: spec.suite(**options), options)
+
+
+def _announced() -> dict[str, str]:
+    found = {point.name: point.value.partition(":")[0] for point in entry_points(group=ENTRY_POINT_GROUP)}
+    return {**found, **_SHIPPED}
+
+
+def _load(name: str) -> EnvSpec:
+    from importlib import import_module
+
+    module = _announced()[name]
+    spec = getattr(import_module(module), "SPEC", None)
+    if not isinstance(spec, EnvSpec):
+        raise AgentGymError(
+            f"Entry point {name!r} of group {ENTRY_POINT_GROUP!r}: module {module!r} has no `SPEC` with "
+            "`id`, `name`, `summary`, `make` and `suite`."
+        )
+    if spec.id not in _registered:
+        register(spec)
+    return spec
+
+
+def _build(spec: EnvSpec, build: Callable[[], _T], options: dict[str, Any]) -> _T:
+    try:
+        return build()
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise UsageError(f"{spec.id} does not take these options: {sorted(options)} ({error}).") from error
