@@ -30,7 +30,7 @@ class Outcome(StrEnum):
     TRUNCATED = "truncated"
     """The turn, token or time limit was reached unsolved."""
     AGENT_ERROR = "agent_error"
-    """The agent's own code raised, or its context overflowed; counts as a failure."""
+    """The agent's own code raised; counts as a failure."""
     ENV_ERROR = "env_error"
     """The environment raised or timed out."""
     INFERENCE_ERROR = "inference_error"

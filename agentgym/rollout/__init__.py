@@ -1,0 +1,1 @@
+"""Playing episodes: one (`episode`), many at once (`collect`), and which (`plan`)."""

@@ -1,0 +1,156 @@
+"""One episode: an agent plays a task in an environment, and every turn is recorded.
+
+Each failure has an owner. What the agent's own code raises ends the episode as `agent_error`, which
+counts as a failure of the agent. What the environment, the policy or a sandbox raises ends it without a
+score. A `UsageError` (a task of another environment, say) is the caller's mistake and is raised.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from agentgym.core.agent import Agent, AgentSession, Decision, EpisodeStart
+from agentgym.core.env import AgentEnv
+from agentgym.core.errors import InferenceFault, InfrastructureError, SandboxFault, UsageError
+from agentgym.core.policy import Completion, FinishReason
+from agentgym.core.task import Task
+from agentgym.core.trace import Episode, Outcome, StopReason, Turn, Versions
+
+
+async def run_episode(
+    env: AgentEnv,
+    agent: Agent,
+    task: Task,
+    *,
+    episode_id: str,
+    group_id: str,
+    seed: int,
+    max_turns: int,
+) -> Episode:
+    """Play `task` from reset to end, at most `max_turns` turns.
+
+    `seed` seeds the environment and the agent. Never raises for a failure during play: see the module's
+    docstring for what becomes of it.
+    """
+    play = _Play(env)
+    session: AgentSession | None = None
+    stop = StopReason.ERROR
+    try:
+        observation, info = play.reset(task, seed)
+        session = agent.start(EpisodeStart(session_id=episode_id, task=task, seed=seed, env=env))
+        stop = await play.run(session, observation, info, max_turns)
+    except _Failed as failure:
+        play.outcome, play.error = failure.outcome, failure.report
+    finally:
+        if session is not None:
+            session.close()
+    return Episode(
+        id=episode_id,
+        task=task,
+        group_id=group_id,
+        turns=tuple(play.turns),
+        outcome=play.outcome,
+        score=play.score if play.outcome.scored else None,
+        stop_reason=stop,
+        seed=seed,
+        versions=Versions(policy=play.turns[0].policy_version if play.turns else -1),
+        error=play.error,
+        final_observation=play.observation,
+    )
+
+
+class _Failed(Exception):
+    """A failure during play, already attributed to its owner."""
+
+    def __init__(self, outcome: Outcome, error: Exception) -> None:
+        self.outcome = outcome
+        self.report = "".join(traceback.format_exception(error)).strip()
+        super().__init__(str(error))
+
+
+@dataclass
+class _Play:
+    """What has happened so far."""
+
+    env: AgentEnv
+    turns: list[Turn] = field(default_factory=list[Turn])
+    score: float = 0.0
+    outcome: Outcome = Outcome.TRUNCATED
+    error: str | None = None
+    observation: Any = None
+
+    def reset(self, task: Task, seed: int) -> tuple[Any, dict[str, Any]]:
+        try:
+            return self.env.reset(seed=seed, options={"task": task})
+        except UsageError:
+            raise
+        except Exception as error:
+            raise _Failed(_owner(error, Outcome.ENV_ERROR), error) from error
+
+    async def run(
+        self, session: AgentSession, observation: Any, info: Mapping[str, Any], max_turns: int
+    ) -> StopReason:
+        self.observation = observation
+        for _ in range(max_turns):
+            started = perf_counter()
+            try:
+                decision = await session.act(observation, info)
+            except Exception as error:
+                raise _Failed(_owner(error, Outcome.AGENT_ERROR), error) from error
+            if decision.completion and decision.completion.finish_reason is FinishReason.CONTEXT:
+                return StopReason.CONTEXT_OVERFLOW
+            turn, info = self._step(observation, decision, perf_counter() - started)
+            observation = self.observation
+            if turn.terminated or info.get("success", False):
+                self.outcome = Outcome.SUCCESS if info.get("success", False) else Outcome.FAILURE
+                return StopReason.COMPLETED
+            if turn.truncated:
+                return StopReason.ENV_TRUNCATED
+        return StopReason.MAX_TURNS
+
+    def _step(self, observation: Any, decision: Decision, policy_s: float) -> tuple[Turn, dict[str, Any]]:
+        started = perf_counter()
+        try:
+            state_key = self.env.state_key()
+            self.observation, reward, terminated, truncated, info = self.env.step(decision.action)
+        except Exception as error:
+            raise _Failed(_owner(error, Outcome.ENV_ERROR), error) from error
+        completion = decision.completion or _NO_COMPLETION
+        turn = Turn(
+            observation=observation,
+            action=decision.action,
+            reward=float(reward),
+            terminated=terminated,
+            truncated=truncated,
+            valid=decision.valid and bool(info.get("valid", True)),
+            state_key=state_key,
+            policy_version=completion.version,
+            prompt_start=completion.prompt_start,
+            prompt_ids=completion.prompt_ids,
+            completion_ids=completion.completion_ids,
+            logprobs=completion.logprobs,
+            loss_mask=np.ones(len(completion.completion_ids), np.int8),
+            messages_delta=decision.messages_delta,
+            timing={"policy": policy_s, "env": perf_counter() - started},
+        )
+        self.turns.append(turn)
+        self.score += turn.reward
+        return turn, info
+
+
+_NO_COMPLETION = Completion(text="", finish_reason=FinishReason.STOP, version=-1)
+
+
+def _owner(error: Exception, otherwise: Outcome) -> Outcome:
+    """Return whose failure an exception is; `otherwise` is the boundary it was caught at."""
+    if isinstance(error, InferenceFault):
+        return Outcome.INFERENCE_ERROR
+    if isinstance(error, SandboxFault):
+        return Outcome.SANDBOX_ERROR
+    return Outcome.ENV_ERROR if isinstance(error, InfrastructureError) else otherwise
