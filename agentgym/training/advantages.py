@@ -1,0 +1,113 @@
+"""Advantages: how good each turn was, relative to the rollouts it is compared with.
+
+Every estimator maps a `TurnTable` to one float64 value per turn, shape (R,); the tokens of a turn share
+it. Rules that published code leaves to chance are settings here:
+
+- a group whose values are all equal gets exactly 0, whatever the floating-point noise;
+- a group of one gets 0 (`singleton="zero"`: nothing to compare with), or its raw value as verl does;
+- episode statistics count each trajectory once (`statistics="trajectory"`), or once per turn as
+  verl-agent does, which biases the baseline towards long, mostly failing trajectories.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from agentgym.training.parts import Part
+from agentgym.training.turns import Indices, TurnTable, Values, group_max
+
+Singleton = Literal["zero", "raw"]
+Statistics = Literal["trajectory", "turn"]
+
+EPSILON = 1e-6
+"""Added to the standard deviation, as in verl."""
+
+
+class Advantage(Part, kind="advantage"):
+    """How good each turn was."""
+
+    invalid_action_penalty: float = Field(default=0.0, ge=0)
+    """Subtracted from the value of a turn whose action was invalid, in units of reward (GiGPO: 0.1 at a
+    success reward of 10). It stays with the turn: earlier turns do not see it."""
+
+    @abstractmethod
+    def __call__(self, turns: TurnTable) -> Values:
+        """Return the advantage of each turn, shape (R,)."""
+
+    def penalty(self, turns: TurnTable) -> Values:
+        """Return what each turn loses for an invalid action, shape (R,)."""
+        return self.invalid_action_penalty * (~turns.valid_R).astype(np.float64)
+
+
+class GroupMean(Advantage, name="group_mean"):
+    """Return minus the mean of the group (Dr.GRPO, arXiv 2503.20783); with `std`, divided by its sample
+    standard deviation (GRPO, arXiv 2402.03300).
+    """
+
+    std: bool = False
+    statistics: Statistics = "trajectory"
+    singleton: Singleton = "zero"
+
+    def __call__(self, turns: TurnTable) -> Values:
+        """Return (S - mean) / std over the group of each turn's trajectory, shape (R,)."""
+        score_R = turns.score_R - self.penalty(turns)
+        if self.statistics == "turn":
+            return normalise(score_R, score_R, turns.group_R, turns.group_R, self.std, self.singleton)
+        return normalise(score_R, turns.score_T, turns.group_R, turns.group_T, self.std, self.singleton)
+
+
+class StepGroup(Advantage, name="step_group"):
+    """GiGPO (arXiv 2505.10978, eqs. 3-8): an episode advantage over the group plus `weight` times a step
+    advantage over the turns of the group that stood in the same state.
+
+    The step advantage compares discounted returns; a state visited once gets 0.
+    """
+
+    weight: float = Field(default=1.0, ge=0)
+    gamma: float = Field(default=0.95, ge=0, le=1)
+    std: bool = True
+    statistics: Statistics = "trajectory"
+    singleton: Singleton = "zero"
+
+    def __call__(self, turns: TurnTable) -> Values:
+        """Return episode advantage + weight x step advantage, shape (R,)."""
+        episode = GroupMean(
+            std=self.std,
+            statistics=self.statistics,
+            singleton=self.singleton,
+            invalid_action_penalty=self.invalid_action_penalty,
+        )
+        value_R = turns.returns(self.gamma) - self.penalty(turns)
+        step_R = normalise(value_R, value_R, turns.state_R, turns.state_R, self.std, "zero")
+        return episode(turns) + self.weight * step_R
+
+
+def normalise(
+    value_R: Values,
+    sample_S: Values,
+    group_R: Indices,
+    group_S: Indices,
+    std: bool,
+    singleton: Singleton,
+) -> Values:
+    """Centre `value_R` on the mean of its group's samples; with `std`, divide by their sample deviation.
+
+    `sample_S` with groups `group_S` are what the statistics are taken over; they may be the values
+    themselves. A constant group gives deviations of exactly 0 for values equal to the constant.
+    """
+    size_G = np.bincount(group_S).astype(np.float64)
+    low_G, high_G = -group_max(-sample_S, group_S), group_max(sample_S, group_S)
+    constant_G = low_G == high_G
+    mean_G = np.where(constant_G, low_G, np.bincount(group_S, sample_S) / np.maximum(size_G, 1))
+    centred_R = value_R - mean_G[group_R]
+    if std:
+        square_S = (sample_S - mean_G[group_S]) ** 2
+        deviation_G = np.sqrt(np.bincount(group_S, square_S) / np.maximum(size_G - 1, 1))
+        # In a constant group only penalties deviate; 1 keeps them at their own size.
+        centred_R = centred_R / np.where(constant_G, 1.0, deviation_G + EPSILON)[group_R]
+    alone_R = (size_G == 1)[group_R]
+    return np.where(alone_R, value_R if singleton == "raw" else 0.0, centred_R)
