@@ -54,6 +54,18 @@ class Thing:
     """ALFWorld's `isReceptacleObject` (a bowl, a box)."""
     slices: bool = False
     """Whether it slices others (a knife)."""
+    clean: bool = False
+    hot: bool = False
+    cool: bool = False
+    sliced: bool = False
+    toggled: bool = False
+    """What has been done to it before the game begins."""
+    inside: int | None = None
+    """Index of the thing that holds it, when it lies in a bowl or box. Nothing goes in or out of these."""
+    also_in: tuple[int, ...] = ()
+    """Further receptacles it is in at once. ALFWorld's own games have such things, so they can be told."""
+    location: int | None = None
+    """Where it is within reach of a knife at first; None for where its receptacle stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +92,5 @@ class World:
     goal: Goal
     instruction: str
     """The task sentence without "Your task is to: " and the full stop."""
+    start_location: int = -1
+    """Where the agent begins; in the middle of the room, unless a receptacle has this location."""
