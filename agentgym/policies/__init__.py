@@ -1,0 +1,1 @@
+"""Who produces tokens: transformers models in this process, and what they need."""

@@ -1,0 +1,301 @@
+"""Attention over key/value caches that stay in slots, one slot for each conversation.
+
+The tokens of many conversations go through the model as one packed row, without padding. transformers
+lets a model's attention be swapped by name; the function here writes the new keys and values into the
+slots and attends from there. Neighbouring slots are attended in one call (a *run*), straight from the
+cache, without copying it.
+
+Shapes: N packed tokens; S slots; T cached positions; H query heads; K key/value heads; D head size;
+R slots in a run; L most new tokens of one slot in a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, PreTrainedModel
+
+from agentgym.core.errors import ConfigError
+
+ATTENTION_NAME = "agentgym_slots"
+
+# Attending slots together saves a call and costs reading padding. A call is worth about this many bytes.
+_CALL_BYTES_CPU = 400_000
+_CALL_BYTES_DEVICE = 40_000_000
+# A query costs about half as much as reading a key and value from memory.
+_QUERY_WEIGHT = 0.5
+
+
+class RowSpan(NamedTuple):
+    """New tokens of one conversation: `new` tokens that follow `cached` ones in slot `slot`."""
+
+    slot: int
+    cached: int
+    new: int
+
+
+class SlotCache:
+    """Keys and values of every layer, as `[S, T, K, D]`; grows as needed up to the given limits."""
+
+    def __init__(self, max_slots: int, max_context: int) -> None:
+        self.max_slots = max_slots
+        self.max_context = max_context
+        self._slots = 0
+        self._length = 0
+        self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @property
+    def length(self) -> int:
+        """Positions each slot has room for."""
+        return self._length
+
+    @property
+    def layers(self) -> int:
+        """Layers that have written keys and values."""
+        return len(self._layers)
+
+    @property
+    def bytes_per_position(self) -> int:
+        """Bytes of one position of one layer, or a guess before the first forward."""
+        for keys, values in self._layers.values():
+            return (keys[0, 0].numel() + values[0, 0].numel()) * keys.element_size()
+        return 1024
+
+    def reserve(self, slots: int, length: int) -> None:
+        """Make room for `slots` slots of `length` positions."""
+        if slots <= self._slots and length <= self._length:
+            return
+        new_slots = self._slots if slots <= self._slots else min(self.max_slots, max(slots, 2 * self._slots))
+        new_length = self._length
+        if length > self._length:
+            new_length = min(self.max_context, max(256, 2 * self._length, length))
+        self._layers = {
+            layer: (self._grown(keys, new_slots, new_length), self._grown(values, new_slots, new_length))
+            for layer, (keys, values) in self._layers.items()
+        }
+        self._slots, self._length = new_slots, new_length
+
+    def _grown(self, old: torch.Tensor, slots: int, length: int) -> torch.Tensor:
+        new = old.new_zeros(slots, length, *old.shape[2:])
+        new[: old.shape[0], : old.shape[1]] = old
+        return new
+
+    def write(
+        self, layer: int, keys_NKD: torch.Tensor, values_NKD: torch.Tensor, index_N: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Store new keys and values at flat positions `slot * length + position`; return the layer's cache."""
+        if layer not in self._layers:
+            # Zeros, not empty memory: a masked position still enters the sum as 0 times its value.
+            room = (self._slots, self._length)
+            self._layers[layer] = (
+                keys_NKD.new_zeros(*room, *keys_NKD.shape[1:]),
+                values_NKD.new_zeros(*room, *values_NKD.shape[1:]),
+            )
+        keys, values = self._layers[layer]
+        keys.flatten(0, 1).index_copy_(0, index_N, keys_NKD)
+        values.flatten(0, 1).index_copy_(0, index_N, values_NKD)
+        return keys, values
+
+    def wipe(self, slot: int) -> None:
+        """Zero a slot, so that no stale infinity can leak through a mask."""
+        for keys, values in self._layers.values():
+            keys[slot].zero_()
+            values[slot].zero_()
+
+
+@dataclass(slots=True)
+class Run:
+    """Neighbouring slots `[first, last)` attended in one call; their tokens are `[start, stop)` of the pack."""
+
+    first: int
+    last: int
+    start: int
+    stop: int
+    new: int
+    """L: most new tokens of a slot."""
+    length: int
+    """T: most positions of a slot, the new ones included."""
+    visible_RL: torch.Tensor
+    """How many positions each query sees."""
+    scatter: torch.Tensor | None
+    """Where each packed token goes in `[R * L]`; None where they fill it in order."""
+    _masks: dict[tuple[int, torch.dtype], torch.Tensor] = field(
+        default_factory=dict[tuple[int, torch.dtype], torch.Tensor]
+    )
+
+    def mask(self, groups: int, dtype: torch.dtype) -> torch.Tensor:
+        """Return the additive mask `[R, 1, groups * L, T]`."""
+        key = (groups, dtype)
+        if key not in self._masks:
+            positions_T = torch.arange(self.length, device=self.visible_RL.device)
+            hidden_RLT = positions_T >= self.visible_RL[:, :, None]
+            mask_RLT = torch.zeros(hidden_RLT.shape, dtype=dtype, device=hidden_RLT.device)
+            mask_RLT.masked_fill_(hidden_RLT, float("-inf"))
+            self._masks[key] = mask_RLT.repeat(1, groups, 1)[:, None]
+        return self._masks[key]
+
+
+@dataclass(slots=True)
+class PackedBatch:
+    """What the attention of one forward needs, passed through the model as a keyword."""
+
+    cache: SlotCache
+    write_index_N: torch.Tensor
+    runs: list[Run]
+
+
+def pack(cache: SlotCache, rows: Sequence[RowSpan], device: torch.device) -> PackedBatch:
+    """Plan the attention of `rows`, packed in this order. Slots must ascend within each planned run."""
+    slots = np.array([row.slot for row in rows])
+    cached = np.array([row.cached for row in rows])
+    new = np.array([row.new for row in rows])
+    starts = np.concatenate([[0], np.cumsum(new)])
+    position_N = token_positions(rows)
+    write_index = np.repeat(slots, new) * cache.length + position_N
+    call_bytes = _CALL_BYTES_CPU if device.type == "cpu" else _CALL_BYTES_DEVICE
+    call_cost = call_bytes / cache.bytes_per_position
+    runs: list[Run] = []
+    for first, last in plan_runs(rows, call_cost):
+        low, high = int(slots[first]), int(slots[last - 1]) + 1
+        width = int(new[first:last].max())
+        visible = np.ones((high - low, width), np.int64)
+        row_of_token = np.repeat(slots[first:last] - low, new[first:last])
+        start, stop = int(starts[first]), int(starts[last])
+        offset = np.arange(start, stop) - np.repeat(starts[first:last], new[first:last])
+        visible[row_of_token, offset] = position_N[start:stop] + 1
+        dense = stop - start == visible.size
+        runs.append(
+            Run(
+                low,
+                high,
+                start,
+                stop,
+                width,
+                int((cached[first:last] + new[first:last]).max()),
+                torch.from_numpy(visible).to(device),
+                None if dense else torch.from_numpy(row_of_token * width + offset).to(device),
+            )
+        )
+    return PackedBatch(cache, torch.from_numpy(write_index).to(device), runs)
+
+
+def token_positions(rows: Sequence[RowSpan]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the position of each packed token in its conversation, `[N]`."""
+    new = np.array([row.new for row in rows])
+    shift = np.array([row.cached for row in rows]) - (np.cumsum(new) - new)
+    return np.arange(int(new.sum())) + np.repeat(shift, new)
+
+
+def plan_runs(rows: Sequence[RowSpan], call_cost: float) -> Iterator[tuple[int, int]]:
+    """Split rows into stretches `[first, last)` with ascending slots that are cheapest attended together.
+
+    `call_cost` is what one more call costs, in positions read. Rows that only decode and rows with many
+    new tokens are best given in two blocks: their shapes do not mix well.
+    """
+    first = 0
+    low, width, length = 0, 0, 0
+    cost = 0.0
+    for index, row in enumerate(rows):
+        alone = call_cost + _work(1, row.new, row.cached + row.new)
+        if index > first and row.slot > rows[index - 1].slot:
+            merged_width, merged_length = max(width, row.new), max(length, row.cached + row.new)
+            merged = call_cost + _work(row.slot + 1 - low, merged_width, merged_length)
+            if merged <= cost + alone:
+                width, length, cost = merged_width, merged_length, merged
+                continue
+        if index > first:
+            yield first, index
+        first, low, width, length, cost = index, row.slot, row.new, row.cached + row.new, alone
+    if rows:
+        yield first, len(rows)
+
+
+def _work(slots: int, width: int, length: int) -> float:
+    return slots * length * (1.0 + _QUERY_WEIGHT * width)
+
+
+def slot_attention(
+    module: torch.nn.Module,
+    query_1HND: torch.Tensor,
+    key_1KND: torch.Tensor,
+    value_1KND: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    slot_batch: PackedBatch | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend from packed tokens to their slots; returns `[1, N, H, D]`. transformers calls this."""
+    if slot_batch is None:
+        raise ConfigError(f"{type(module).__name__} does not pass keywords on to its attention.")
+    cache = slot_batch.cache
+    if sliding_window is not None and sliding_window < cache.max_context:
+        raise ConfigError(
+            f"Attention with a sliding window ({sliding_window} tokens) is not supported beyond that window; "
+            f"set max_context to at most {sliding_window}, got {cache.max_context}."
+        )
+    layer: Any = module.layer_idx
+    keys_STKD, values_STKD = cache.write(
+        layer, key_1KND[0].transpose(0, 1), value_1KND[0].transpose(0, 1), slot_batch.write_index_N
+    )
+    query_NHD = query_1HND[0].transpose(0, 1)
+    runs = [_attend(query_NHD, keys_STKD, values_STKD, run, scaling) for run in slot_batch.runs]
+    return (runs[0] if len(runs) == 1 else torch.cat(runs))[None], None
+
+
+def _attend(
+    query_NHD: torch.Tensor, keys_STKD: torch.Tensor, values_STKD: torch.Tensor, run: Run, scaling: float | None
+) -> torch.Tensor:
+    rows, new = run.last - run.first, run.new
+    query = query_NHD[run.start : run.stop]
+    heads, size = query.shape[1:]
+    if run.scatter is not None:
+        query = query.new_zeros(rows * new, heads, size).index_copy_(0, run.scatter, query)
+    # Query heads that share a key head become further queries of it: no repeated keys.
+    kv_heads = keys_STKD.shape[2]
+    groups = heads // kv_heads
+    query_RHLD = query.view(rows, new, heads, size).transpose(1, 2)
+    out = scaled_dot_product_attention(
+        query_RHLD.reshape(rows, kv_heads, groups * new, size),
+        keys_STKD[run.first : run.last, : run.length].transpose(1, 2),
+        values_STKD[run.first : run.last, : run.length].transpose(1, 2),
+        attn_mask=run.mask(groups, query.dtype),
+        scale=scaling,
+    )
+    out_NHD = out.view(rows, heads, new, -1).transpose(1, 2).reshape(rows * new, heads, -1)
+    return out_NHD if run.scatter is None else out_NHD.index_select(0, run.scatter)
+
+
+AttentionInterface.register(ATTENTION_NAME, slot_attention)
+
+
+@contextmanager
+def evaluation_mode(model: PreTrainedModel) -> Iterator[None]:
+    """Switch dropout and the like off inside the block, and each module back as it was."""
+    training = [module for module in model.modules() if module.training] if model.training else []
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def slot_attention_in(model: PreTrainedModel) -> Iterator[None]:
+    """Let `model` attend through slots inside the block; then put back what was there."""
+    config: Any = model.config
+    before: str | None = config._attn_implementation
+    config._attn_implementation = ATTENTION_NAME
+    try:
+        with evaluation_mode(model):
+            yield
+    finally:
+        config._attn_implementation = before

@@ -1,0 +1,93 @@
+"""A small byte-level BPE tokenizer of our own, with a compact chat template.
+
+It is an ordinary Hugging Face tokenizer directory when saved. Words and numbers are kept apart and carry
+their leading space, so text-game names such as "cabinet 3" become " cabinet" + " 3".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from agentgym.core.errors import CheckpointError, ConfigError
+
+END_OF_TURN = "<|end|>"
+PADDING = "<|pad|>"
+_ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
+SPECIAL_TOKENS = (PADDING, END_OF_TURN, *_ROLES)
+
+MIN_VOCAB_SIZE = len(SPECIAL_TOKENS) + 256
+"""Special tokens and one token for each byte, so that every text can be written."""
+
+# Each message opens with its role and closes with the end-of-turn token: a longer conversation always
+# starts with the text of the shorter one.
+CHAT_TEMPLATE = (
+    "{% if tools %}{{ '<|tool|>' + tools | tojson + '<|end|>' }}{% endif %}"
+    "{% for message in messages %}"
+    "{{ '<|' + message.role + '|>' + message.content }}"
+    "{% if message.tool_calls %}{{ message.tool_calls | tojson }}{% endif %}"
+    "{{ '<|end|>' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+_PIECES = r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE on `texts`; the same texts give the same tokenizer.
+
+    The vocabulary is smaller than `vocab_size` where the texts hold no more pairs to merge. Raises
+    `ConfigError` for a `vocab_size` under `MIN_VOCAB_SIZE`.
+    """
+    if vocab_size < MIN_VOCAB_SIZE:
+        raise ConfigError(
+            f"vocab_size must be at least {MIN_VOCAB_SIZE} (256 bytes and {len(SPECIAL_TOKENS)} special "
+            f"tokens), got {vocab_size}."
+        )
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=END_OF_TURN,
+        pad_token=PADDING,
+        additional_special_tokens=list(_ROLES),
+        clean_up_tokenization_spaces=False,
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """Load a tokenizer from a directory or hub name.
+
+    Raises `CheckpointError` where there is none, or where it has no chat template or end-of-turn token.
+    """
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(path))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"No tokenizer could be loaded from {str(path)!r}: {error}") from error
+    if not tokenizer.chat_template:
+        raise CheckpointError(
+            f"The tokenizer of {str(path)!r} has no chat template; use an instruction-tuned model, or set "
+            "`tokenizer.chat_template`."
+        )
+    if tokenizer.eos_token_id is None:
+        raise CheckpointError(f"The tokenizer of {str(path)!r} has no eos_token to end a turn with.")
+    return tokenizer
