@@ -104,8 +104,8 @@ class PpoClip(Clip, name="ppo"):
     """The ratio is clipped below 1 - low."""
     high: float = Field(default=0.2, ge=0)
     """The ratio is clipped above 1 + high."""
-    dual: float | None = Field(default=3.0, gt=1)
-    """Bound on ratio x |A| for negative advantages; None leaves it out."""
+    dual: float = Field(default=3.0, ge=0)
+    """Bound on the ratio where the advantage is negative; 0 leaves it out."""
 
     def __call__(self, log_ratio_N: Tensor, batch: TokenBatch) -> Clipped:
         """Return max(-A rho, -A clip(rho)), for A < 0 at most -A x dual."""
@@ -114,7 +114,7 @@ class PpoClip(Clip, name="ppo"):
         bound_N = -advantage_N * ratio_N.clamp(1.0 - self.low, 1.0 + self.high)
         loss_N = torch.maximum(free_N, bound_N)
         clipped_N = bound_N > free_N
-        if self.dual is not None:
+        if self.dual:
             ceiling_N = -advantage_N * self.dual
             over_N = (advantage_N < 0) & (loss_N > ceiling_N)
             loss_N = torch.where(over_N, ceiling_N, loss_N)

@@ -1,0 +1,296 @@
+"""A recipe: everything a training run is made of, as data.
+
+    recipe = load_recipe("gigpo", ["optimiser.lr=1e-4", "advantage.weight=0.5"])
+
+Recipes are TOML. A file may name another recipe to start from with `extends`. What is wrong in one is
+reported as a `ConfigError` that names the field, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import tomlkit
+from pydantic import Field, SerializeAsAny, ValidationError, model_validator
+
+from agentgym.core.errors import ConfigError, UnknownNameError, did_you_mean
+from agentgym.training.advantages import Advantage, GroupMean
+from agentgym.training.losses import Aggregation, Clip, PpoClip, Ratio, Regulariser, TokenMean, TokenRatio
+from agentgym.training.parts import Settings
+from agentgym.training.schedules import Schedule, Simultaneous
+from agentgym.training.task_sampling import TaskSampling, Uniform
+
+
+class EnvironmentSection(Settings):
+    """Where the policy acts."""
+
+    id: str = "agentgym/Household-v0"
+    options: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Passed to `agentgym.make`, such as `{difficulty = "easy"}`."""
+    max_turns: int = Field(default=30, ge=1)
+
+
+class ScratchModel(Settings):
+    """A Qwen3-shaped model with random weights, and its own tokenizer trained on the demonstrations."""
+
+    vocab_size: int = Field(default=1024, ge=300)
+    hidden_size: int = Field(default=128, ge=8)
+    layers: int = Field(default=3, ge=1)
+    heads: int = Field(default=4, ge=1)
+    kv_heads: int = Field(default=2, ge=1)
+    head_dim: int = Field(default=32, ge=8)
+    mlp_size: int = Field(default=384, ge=8)
+    max_context: int = Field(default=2048, ge=64)
+    """Most tokens in one conversation."""
+
+
+class ModelSection(Settings):
+    """What is trained: `path` (a directory or hub name), or `scratch`."""
+
+    path: str = ""
+    scratch: ScratchModel | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ModelSection:
+        if bool(self.path) == (self.scratch is not None):
+            raise ValueError("give either `path` (a directory or hub name) or a table `scratch`")
+        return self
+
+
+class WarmStartSection(Settings):
+    """Supervised training on the oracle's demonstrations before the reinforcement learning."""
+
+    demonstrations: int = Field(default=500, ge=1)
+    noise: float = Field(default=0.2, ge=0, lt=1)
+    """Probability that a demonstration takes a random action, from which the oracle then recovers; the
+    random actions are not trained on."""
+    epochs: int = Field(default=10, ge=1)
+    lr: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    tokens_per_step: int = Field(default=8192, ge=64)
+    train_on: Literal["all", "completions"] = "all"
+    """`all` also learns to predict observations, which a model without pre-training needs."""
+
+
+class RolloutSection(Settings):
+    """How episodes are played."""
+
+    tasks: int = Field(default=16, ge=1)
+    """Tasks per iteration."""
+    group_size: int = Field(default=8, ge=1)
+    """Rollouts of each task."""
+    temperature: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_tokens: int = Field(default=32, ge=1)
+    """Most tokens in one answer."""
+    concurrency: int = Field(default=128, ge=1)
+    """Most episodes in flight."""
+
+
+class AgentSection(Settings):
+    """How observations become messages and answers become actions."""
+
+    system_prompt: str = ""
+    action_format: Literal["plain", "tagged"] = "plain"
+    history: int | None = Field(default=None, ge=0)
+    """Exchanges kept besides the first; unset keeps all."""
+    show_admissible: bool = False
+
+
+class OptimiserSection(Settings):
+    """AdamW and its schedule over iterations."""
+
+    lr: float = Field(default=1e-6, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(default=0.0, ge=0)
+    grad_clip: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient."""
+    warmup: int = Field(default=0, ge=0)
+    """Iterations over which the learning rate rises from 0."""
+    decay: Literal["constant", "linear", "cosine"] = "constant"
+    """How it falls from there; `linear` and `cosine` reach a tenth at the last iteration."""
+
+
+class EvaluationSection(Settings):
+    """Evaluations: before and after on held-out tasks, and during training on `select` tasks."""
+
+    heldout_tasks: int = Field(default=100, ge=0)
+    """Tasks of each held-out part; 0 leaves the held-out evaluations out."""
+    samples: int = Field(default=1, ge=1)
+    """Episodes of each task."""
+    temperature: float = Field(default=0.0, ge=0)
+    every: int = Field(default=0, ge=0)
+    """Iterations between evaluations on `select`; 0 for none."""
+    select_tasks: int = Field(default=64, ge=1)
+
+
+class CheckpointSection(Settings):
+    """When to save, and how much to keep."""
+
+    every: int = Field(default=1, ge=1)
+    keep: int = Field(default=2, ge=1)
+
+
+class Recipe(Settings):
+    """A training run as data: an algorithm (advantage x ratio x clip x ...) and where it is applied."""
+
+    name: str = "custom"
+    summary: str = ""
+    paper: str = ""
+    seed: int = Field(default=0, ge=0)
+    iterations: int = Field(default=100, ge=1)
+    tokens_per_microbatch: int = Field(default=16384, ge=64)
+    """Tokens in one forward and backward pass; changes memory, not results."""
+    gap_limit: float = Field(default=0.05, gt=0)
+    """Largest mean absolute gap, in nats, between the sampler's and the trainer's log-probabilities of
+    the same tokens; beyond it the run stops, for it would train on something it did not do."""
+
+    advantage: SerializeAsAny[Advantage] = GroupMean(std=True)
+    ratio: SerializeAsAny[Ratio] = TokenRatio()
+    clip: SerializeAsAny[Clip] = PpoClip()
+    regularisers: tuple[SerializeAsAny[Regulariser], ...] = ()
+    aggregation: SerializeAsAny[Aggregation] = TokenMean()
+    schedule: SerializeAsAny[Schedule] = Simultaneous()
+    sampling: SerializeAsAny[TaskSampling] = Uniform()
+
+    environment: EnvironmentSection = EnvironmentSection()
+    model: ModelSection
+    warm_start: WarmStartSection | None = None
+    rollout: RolloutSection = RolloutSection()
+    agent: AgentSection = AgentSection()
+    optimiser: OptimiserSection = OptimiserSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    checkpoint: CheckpointSection = CheckpointSection()
+
+    @model_validator(mode="after")
+    def _tokenizer_needs_text(self) -> Recipe:
+        if self.model.scratch is not None and self.warm_start is None:
+            raise ValueError(
+                "`model.scratch` needs a `warm_start`: its tokenizer is trained on demonstrations"
+            )
+        return self
+
+    def to_toml(self) -> str:
+        """Return the whole recipe as TOML that `load_recipe` reads back to an equal recipe."""
+        return tomlkit.dumps(_without_none(self.model_dump(mode="json")))
+
+
+def shipped_recipes() -> list[str]:
+    """Return the names of the recipes that come with agentgym."""
+    folder = files("agentgym.training") / "recipes"
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
+    )
+
+
+def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by shipped name or from a TOML file, and apply `key.path=value` overrides.
+
+    Raises `UnknownNameError` when there is neither such a recipe nor such a file, and `ConfigError` for
+    anything wrong inside.
+    """
+    table = _read(str(source))
+    for override in overrides:
+        _apply(table, override)
+    return parse_recipe(table, str(source))
+
+
+def parse_recipe(table: Mapping[str, Any], source: str = "recipe") -> Recipe:
+    """Validate a recipe given as data; raises `ConfigError` naming every wrong field."""
+    try:
+        return Recipe.model_validate(table)
+    except ValidationError as error:
+        problems = "\n".join(f"  {_explain(dict(problem))}" for problem in error.errors())
+        raise ConfigError(f"The recipe {source!r} cannot be used:\n{problems}") from None
+
+
+def _read(source: str) -> dict[str, Any]:
+    if source in shipped_recipes():
+        text = (files("agentgym.training") / "recipes" / f"{source}.toml").read_text("utf-8")
+    elif Path(source).is_file():
+        text = Path(source).read_text("utf-8")
+    else:
+        raise UnknownNameError("recipe", source, shipped_recipes(), "Or give the path of a TOML file.")
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"The recipe {source!r} is not valid TOML: {error}.") from None
+    base = table.pop("extends", None)
+    return table if base is None else _merge(_read(str(base)), table)
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        merged[key] = _merge(merged[key], value) if _extends(merged.get(key), value) else value
+    return merged
+
+
+def _extends(old: Any, new: Any) -> bool:
+    """Whether both are tables of the same part: a table that names another part replaces the old one."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return False
+    tables = cast("tuple[dict[str, Any], dict[str, Any]]", (old, new))
+    return "name" not in tables[1] or tables[0].get("name") == tables[1]["name"]
+
+
+def _apply(table: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise ConfigError(f"--set takes key=value or section.key=value, got {override!r}.")
+    value: Any = _toml_value(text.strip())
+    for key in reversed(keys[1:]):
+        value = {key: value}
+    if isinstance(value, str) and keys[0] in {
+        "advantage",
+        "ratio",
+        "clip",
+        "aggregation",
+        "schedule",
+        "sampling",
+    }:
+        value = {"name": value}
+    table.update(_merge(table, {keys[0]: value}))
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # a bare word is a string
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    path = [str(part) for part in problem["loc"]]
+    where = ".".join(path) or "recipe"
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: no such key.{did_you_mean(path[-1], _known_keys(path[:-1]))}"
+    if problem["type"] == "missing":
+        return f"{where}: is missing."
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{where}: got {problem['input']!r}. {message}" if path else message
+
+
+def _known_keys(path: Sequence[str]) -> list[str]:
+    section: Any = Recipe
+    for key in path:
+        section = getattr(section, "model_fields", {}).get(key)
+        section = getattr(section, "annotation", None)
+        candidates = [section, *getattr(section, "__args__", ())]
+        section = next((kind for kind in candidates if hasattr(kind, "model_fields")), None)
+    return list(getattr(section, "model_fields", {}))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return value
