@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
+from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from agentgym.core.env import AgentEnv, EnvSpec
@@ -45,15 +46,15 @@ def registered() -> dict[str, EnvSpec]:
 
 def find_spec(name: str) -> EnvSpec:
     """Return the environment with this id or short name; raises `UnknownNameError`."""
-    for spec in _registered.values():
+    # The likely ones first, so that making one environment does not import them all.
+    for announced in sorted(_announced(), key=lambda short: short not in name.lower()):
+        spec = _load(announced)
         if name in (spec.id, spec.name):
             return spec
-    if name in _announced():
-        return _load(name)
-    known = registered()
-    if name in known:
-        return known[name]
-    names = [*known, *(spec.name for spec in known.values())]
+    for spec in _registered.values():  # those that `register` added
+        if name in (spec.id, spec.name):
+            return spec
+    names = [name for spec in _registered.values() for name in (spec.id, spec.name)]
     raise UnknownNameError("environment", name, names, "List them with `agentgym envs`.")
 
 
@@ -64,7 +65,11 @@ def make(env_id: str, split: Split | str = Split.TRAIN, **options: Any) -> Agent
     """
     spec = find_spec(env_id)
     parsed = Split.parse(split)
-    return _build(spec, lambda: spec.make(parsed, **options), options)
+    env = _build(spec, lambda: spec.make(parsed, **options), options)
+    if env.spec is None:  # with it, Gymnasium's own tools can make another one like it
+        kwargs = {"env_id": spec.id, "split": parsed.value, **options}
+        env.spec = GymnasiumSpec(spec.id, "agentgym.registry:make", kwargs=kwargs, disable_env_checker=True)
+    return env
 
 
 def make_vec(env_id: str, num_envs: int, split: Split | str = Split.TRAIN, **options: Any) -> SyncVectorEnv:

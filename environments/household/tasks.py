@@ -10,8 +10,8 @@ from typing import overload
 
 from agentgym.core.errors import TaskError, UnknownNameError, did_you_mean
 from agentgym.core.task import Split, Task
-from agentgym.environments.household.generator import build_world
 from agentgym.environments.household.errands import choices, goal_params
+from agentgym.environments.household.generator import build_world
 from agentgym.environments.household.layouts import Difficulty
 from agentgym.environments.household.world import TaskType, World
 

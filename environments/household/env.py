@@ -1,0 +1,225 @@
+"""The household world as an environment: text commands in, ALFWorld's sentences out, 1.0 for success."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from agentgym.core.env import AgentEnv, StepResult
+from agentgym.core.errors import StepError, TaskError, UsageError, did_you_mean
+from agentgym.core.spaces import Utf8Text
+from agentgym.core.task import Split, Task, TaskSuite
+from agentgym.environments.household import oracle
+from agentgym.environments.household.engine import Engine
+from agentgym.environments.household.world import World
+
+_MAGIC = b"agentgym household 1\n"
+_HEADER = struct.Struct("<IBI")
+"""Steps taken, whether the episode is over, bytes of the task that follows."""
+
+
+class WorldSuite(TaskSuite, Protocol):
+    """A suite whose tasks are household games."""
+
+    def task(self, task_id: str) -> Task:
+        """Return the task with this id, of any split; raises `TaskError` with a suggestion."""
+        ...
+
+    def world(self, task: Task) -> World:
+        """Return the game of a task; raises `TaskError` where it cannot be one."""
+        ...
+
+
+class HouseholdEnv(AgentEnv):
+    """Plays the tasks of one split of a suite.
+
+    The observation is the text that a command brings; the first one tells the room and the task. An episode
+    ends when the task is solved (reward 1.0; 0.0 on every other step) or after `max_steps` commands.
+    `admissible=False` leaves `admissible_actions` out of `info`, which makes steps faster.
+    """
+
+    metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 - as Gymnasium declares it
+
+    def __init__(
+        self,
+        suite: WorldSuite,
+        split: Split = Split.TRAIN,
+        *,
+        max_steps: int = 50,
+        admissible: bool = True,
+        render_mode: str | None = None,
+    ) -> None:
+        if max_steps < 1:
+            raise UsageError(f"max_steps must be at least 1, got {max_steps}.")
+        if render_mode not in (None, "ansi"):
+            raise UsageError(f"render_mode must be 'ansi' or None, got {render_mode!r}.")
+        self.suite = suite
+        self._worlds = suite
+        self.split = split
+        self.max_steps = max_steps
+        self.admissible = admissible
+        self.render_mode = render_mode
+        self.observation_space = Utf8Text()
+        self.action_space = Utf8Text()
+        self._tasks = suite.tasks(split)
+        if not self._tasks:
+            raise UsageError(f"Suite {suite.name!r} has no tasks in split {split.value!r}; choose another.")
+        self._task: Task | None = None
+        self._engine: Engine | None = None
+        self._saved_task = b""
+        self._steps = 0
+        self._over = True
+
+    # --- Gymnasium ----------------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[str, dict[str, Any]]:
+        """Begin a task: `options["task"]` (a `Task` or an id), else one drawn from the split by the seed.
+
+        Raises `TaskError` for a task of another environment or split, or an unknown id.
+        """
+        super().reset(seed=seed)
+        chosen = _task_option(options)
+        if chosen is None:
+            chosen = self._tasks[int(self.np_random.integers(len(self._tasks)))]
+        elif isinstance(chosen, str):
+            chosen = self._worlds.task(chosen)
+        engine = self._begin(chosen)
+        observation = engine.reset()
+        self._steps = 0
+        self._over = False
+        return observation, self._info(engine, valid=True)
+
+    def step(self, action: Any) -> StepResult:
+        """Do a command. One that cannot be done now gives "Nothing happens." and `info["valid"]` false.
+
+        Raises `StepError` before the first `reset` and after the end of the episode.
+        """
+        engine = self._engine
+        if engine is None or self._over:
+            raise StepError(self._why_no_step())
+        if not isinstance(action, str):
+            raise UsageError(f"An action here is a text command such as 'look', got {type(action).__name__}.")
+        observation, applied = engine.step(action)
+        self._steps += 1
+        won = engine.won
+        truncated = not won and self._steps >= self.max_steps
+        self._over = won or truncated
+        return observation, float(won), won, truncated, self._info(engine, valid=applied)
+
+    def render(self) -> str | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the task, what the agent faces and what it carries, when made with `render_mode="ansi"`."""
+        if self.render_mode is None:
+            return None
+        engine = self._playing()
+        texts = [engine.step(command)[0] for command in ("look", "inventory")]  # neither changes anything
+        return "\n".join([f"Task: {engine.world.instruction}. Step {self._steps}.", *texts])
+
+    # --- agentgym -----------------------------------------------------------------------------------
+
+    @property
+    def task(self) -> Task:
+        """The task being played; raises `StepError` before the first `reset`."""
+        if self._task is None:
+            raise StepError(self._why_no_step())
+        return self._task
+
+    def state_key(self) -> str:
+        """Return a hash of the game and its state, without the number of steps taken."""
+        return self._playing().state_key()
+
+    def snapshot(self) -> bytes:
+        """Return the task, the steps taken and the state of the game."""
+        engine = self._playing()
+        header = _HEADER.pack(self._steps, self._over, len(self._saved_task))
+        return b"".join((_MAGIC, header, self._saved_task, engine.save()))
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go back to a snapshot, of this or another environment over the same suite and split.
+
+        Raises `UsageError` for bytes that are no such snapshot, `TaskError` for one of another environment
+        or split.
+        """
+        steps, over, saved_task, saved_state = _unpack(snapshot)
+        if saved_task == self._saved_task and self._engine is not None:
+            engine = self._engine
+        else:
+            engine = self._begin(Task.from_json(json.loads(saved_task)))
+        engine.load(saved_state)
+        self._steps = steps
+        self._over = over
+
+    def oracle(self) -> str | None:
+        """Return the first command of a shortest plan; None when the task is solved."""
+        return oracle.next_command(self._playing())
+
+    # --- helpers ------------------------------------------------------------------------------------
+
+    def _begin(self, task: Task) -> Engine:
+        """Make `task` the one being played and return its engine, in whatever state."""
+        if self._engine is not None and self._task is not None and task == self._task:
+            return self._engine
+        if task.env_id != self.suite.env_id:
+            raise TaskError(
+                f"Task {task.id!r} is for {task.env_id!r}, this environment is {self.suite.env_id!r}; "
+                f"make the other with `agentgym.make({task.env_id!r})`."
+            )
+        if task.split is not self.split:
+            raise TaskError(
+                f"Task {task.id!r} belongs to split {task.split.value!r}, this environment plays "
+                f"{self.split.value!r}; make one with `split={task.split.value!r}`."
+            )
+        self._engine = Engine(self._worlds.world(task))
+        self._task = task
+        self._saved_task = json.dumps(task.to_json(), sort_keys=True).encode()
+        return self._engine
+
+    def _info(self, engine: Engine, valid: bool) -> dict[str, Any]:
+        info: dict[str, Any] = {
+            "success": engine.won,
+            "progress": engine.progress(),
+            "valid": valid,
+            "task_id": self.task.id,
+        }
+        if self.admissible:
+            info["admissible_actions"] = engine.admissible()
+        return info
+
+    def _playing(self) -> Engine:
+        if self._engine is None:
+            raise StepError(self._why_no_step())
+        return self._engine
+
+    def _why_no_step(self) -> str:
+        if self._engine is None:
+            return "No episode has begun; call reset() first."
+        return f"The episode is over after {self._steps} steps; call reset() to begin another."
+
+
+def _task_option(options: Mapping[str, Any] | None) -> Task | str | None:
+    if not options:
+        return None
+    unknown = sorted(set(options) - {"task"})
+    if unknown:
+        raise UsageError(f"Unknown reset options {unknown}.{did_you_mean(unknown[0], ['task'])} Known: task.")
+    chosen = options["task"]
+    if not isinstance(chosen, Task | str | None):
+        raise TaskError(f"options['task'] must be a Task or a task id, got {type(chosen).__name__}.")
+    return chosen
+
+
+def _unpack(snapshot: bytes) -> tuple[int, bool, bytes, bytes]:
+    """Split a snapshot into steps taken, whether the episode is over, its task and its state."""
+    start = len(_MAGIC) + _HEADER.size
+    if not snapshot.startswith(_MAGIC) or len(snapshot) < start:
+        raise UsageError(
+            f"These {len(snapshot)} bytes are no snapshot of a household environment; restore a snapshot "
+            "in an environment of the kind that made it."
+        )
+    steps, over, length = _HEADER.unpack_from(snapshot, len(_MAGIC))
+    if len(snapshot) < start + length:
+        raise UsageError(f"A household snapshot was cut off after {len(snapshot)} bytes; make it again.")
+    return steps, bool(over), snapshot[start : start + length], snapshot[start + length :]
