@@ -154,11 +154,6 @@ _CLASSES = (
 OBJECTS: dict[str, ObjectClass] = {each.name: each for each in _CLASSES}
 """Every class of things by name."""
 
-CAN_CONTAIN: frozenset[tuple[str, str]] = frozenset(
-    (place, each.name) for each in _CLASSES if each.pickupable for place in each.places
-)
-"""Pairs (receptacle class, object class): where a thing may be put down."""
-
 
 def objects_of(room: Room) -> tuple[ObjectClass, ...]:
     """Return the classes of things found in `room`, in a fixed order."""

@@ -7,7 +7,7 @@ from collections import Counter
 
 from agentgym.core.errors import TaskError
 from agentgym.core.task import Split, Task
-from agentgym.environments.household.catalog import CAN_CONTAIN, OBJECTS, OPENABLE, objects_of
+from agentgym.environments.household.catalog import OBJECTS, OPENABLE, objects_of
 from agentgym.environments.household.errands import (
     APPLIANCES,
     goal_of,
@@ -48,7 +48,7 @@ def build_world(task: Task) -> World:
     return World(
         receptacles=place.receptacles,
         things=_things(placed, rng),
-        can_contain=CAN_CONTAIN,
+        can_contain=place.can_contain,
         goal=goal,
         instruction=sentence,
     )

@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import cache, cached_property
 
 from agentgym.core.errors import TaskError, unknown_name_message
-from agentgym.environments.household.catalog import OBJECTS, OPENABLE, Room
+from agentgym.environments.household.catalog import OBJECTS, OPENABLE, Room, objects_of
 from agentgym.environments.household.world import Receptacle
 
 SEEN_LAYOUTS = 40
@@ -142,6 +142,12 @@ class Layout:
             name: tuple(i for i, each in enumerate(self.receptacles) if each.rtype in kind.places)
             for name, kind in OBJECTS.items()
         }
+
+    @cached_property
+    def can_contain(self) -> frozenset[tuple[str, str]]:
+        """Which things of the room may be put into which of its receptacles, as pairs of classes."""
+        movable = [each for each in objects_of(self.room) if each.pickupable]
+        return frozenset((place, each.name) for each in movable for place in each.places & self.classes)
 
 
 @cache
