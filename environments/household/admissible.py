@@ -46,7 +46,7 @@ class AdmissibleCommands:
         here = self._tables.standing[state.location]
         reachable = [r for r in here if (state.opened | ~self._tables.openable) >> r & 1]
         # Verbs sort before commands do, and "go to" is by far the longest part: it is sorted once.
-        before = self._examine(state, here, reachable) + self._hand(state, here, ("clean", "cool"))
+        before = self._examine(state, here) + self._hand(state, here, ("clean", "cool"))
         after = ["help", "inventory", "look", *self._doors(state, here, shut=True)]
         after += self._hand(state, here, ("heat",)) + self._use(state, here)
         if state.held < 0:
@@ -72,12 +72,10 @@ class AdmissibleCommands:
         which &= self._tables.openable
         return [f"{verb} {self._world.receptacles[r].name}" for r in here if which >> r & 1]
 
-    def _examine(self, state: GameState, here: tuple[int, ...], reachable: list[int]) -> list[str]:
-        seen = 1 << state.held if state.held >= 0 else 0
-        for receptacle in reachable:
-            seen |= state.contents[receptacle]
+    def _examine(self, state: GameState, here: tuple[int, ...]) -> list[str]:
         names = [self._world.receptacles[r].name for r in here]
-        names += [self._world.things[thing].name for thing in members(seen)]
+        if state.held >= 0:  # ALFWorld lets nothing else be examined, whatever lies in sight
+            names.append(self._world.things[state.held].name)
         return [f"examine {name}" for name in names]
 
     def _hand(self, state: GameState, here: tuple[int, ...], verbs: tuple[str, ...]) -> list[str]:

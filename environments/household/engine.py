@@ -241,12 +241,9 @@ class Engine:
 
     def _examine_thing(self, thing: int, _: int) -> str | None:
         state, tables = self.state, self.tables
-        bit = 1 << thing
-        in_sight = state.held == thing or any(
-            state.contents[r] & bit and self.is_open(r) for r in tables.standing[state.location]
-        )
-        if not in_sight:
+        if state.held != thing:
             return None
+        bit = 1 << thing
         name = self._thing_name(thing)
         if tables.holds_others & bit:
             return text.describe_holder(name, self._thing_names(tables.inside[thing]))

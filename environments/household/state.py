@@ -82,9 +82,10 @@ def initial_state(world: World, tables: Tables) -> GameState:
         places = thing.also_in if thing.receptacle is None else (thing.receptacle, *thing.also_in)
         for receptacle in places:
             contents[receptacle] |= 1 << i
-        if thing.location is not None:
-            if thing.location in tables.locations:
-                reach[tables.locations.index(thing.location)] |= 1 << i
+        if thing.locations is not None:
+            for location in thing.locations:
+                if location in tables.locations:  # elsewhere is out of reach for ever
+                    reach[tables.locations.index(location)] |= 1 << i
         elif thing.receptacle is not None:
             reach[tables.location_of[thing.receptacle]] |= 1 << i
     properties: Sequence[int] = [

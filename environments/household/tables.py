@@ -50,8 +50,8 @@ class Tables:
         self.inside: list[int] = [0] * len(things)
         """The things that lie in each thing that holds others; these never move."""
         for i, thing in enumerate(things):
-            if thing.inside is not None:
-                self.inside[thing.inside] |= 1 << i
+            for holder in thing.inside:
+                self.inside[holder] |= 1 << i
 
         by_type: dict[str, int] = {}
         for i, thing in enumerate(things):

@@ -23,7 +23,7 @@ _COMMANDS = (
     ("cool (object) with (receptacle):  ", "cool an object using a receptacle"),
     ("slice (object) with (object):     ", "slice an object using a sharp object"),
 )
-HELP = "\nAvailable commands:\n" + "".join(f"  {left}{right}\n" for left, right in _COMMANDS)
+HELP = "Available commands:\n" + "".join(f"  {left}{right}\n" for left, right in _COMMANDS)
 
 
 def enumerate_names(names: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -60,11 +60,11 @@ class Thing:
     sliced: bool = False
     toggled: bool = False
     """What has been done to it before the game begins."""
-    inside: int | None = None
-    """Index of the thing that holds it, when it lies in a bowl or box. Nothing goes in or out of these."""
+    inside: tuple[int, ...] = ()
+    """The things it lies in (a bowl, a box), for the text alone: nothing goes in or out of them."""
     also_in: tuple[int, ...] = ()
     """Further receptacles it is in at once. ALFWorld's own games have such things, so they can be told."""
-    location: int | None = None
+    locations: tuple[int, ...] | None = None
     """Where it is within reach of a knife at first; None for where its receptacle stands."""
 
 
@@ -94,3 +94,40 @@ class World:
     """The task sentence without "Your task is to: " and the full stop."""
     start_location: int = -1
     """Where the agent begins; in the middle of the room, unless a receptacle has this location."""
+
+
+def in_alfworld_order(world: World) -> World:
+    """Return the same game listed as ALFWorld lists it: by class, higher numbers first.
+
+    ALFWorld's lists follow the identifiers in its game files, and it numbers from the end. A world in
+    another order is played just as well, but no game folder can hold it.
+    """
+    receptacles = sorted(
+        range(len(world.receptacles)), key=lambda i: _place_in_list(world.receptacles[i].name)
+    )
+    things = sorted(range(len(world.things)), key=lambda i: _place_in_list(world.things[i].name))
+    new_receptacle = {old: new for new, old in enumerate(receptacles)}
+    new_thing = {old: new for new, old in enumerate(things)}
+    return replace(
+        world,
+        receptacles=tuple(world.receptacles[i] for i in receptacles),
+        things=tuple(
+            replace(
+                world.things[i],
+                receptacle=_renumbered(world.things[i].receptacle, new_receptacle),
+                also_in=tuple(new_receptacle[r] for r in world.things[i].also_in),
+                inside=tuple(new_thing[t] for t in world.things[i].inside),
+            )
+            for i in things
+        ),
+    )
+
+
+def _place_in_list(name: str) -> tuple[str, int]:
+    kind, _, number = name.rpartition(" ")
+    # A basin's identifier begins with what it is part of: Sink|...|SinkBasin.
+    return f"{kind.removesuffix('basin')}_", -int(number)
+
+
+def _renumbered(index: int | None, new: dict[int, int]) -> int | None:
+    return None if index is None else new[index]
