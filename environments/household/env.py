@@ -87,10 +87,9 @@ class HouseholdEnv(AgentEnv):
             chosen = self._tasks[int(self.np_random.integers(len(self._tasks)))]
         elif isinstance(chosen, str):
             chosen = self._worlds.task(chosen)
-        engine = self._begin(chosen)
+        engine = self._engine_of(chosen)
         observation = engine.reset()
-        self._steps = 0
-        self._over = False
+        self._play(chosen, engine, steps=0, over=False)
         return observation, self._info(engine, valid=True)
 
     def step(self, action: Any) -> StepResult:
@@ -144,13 +143,11 @@ class HouseholdEnv(AgentEnv):
         or split.
         """
         steps, over, saved_task, saved_state = _unpack(snapshot)
-        if saved_task == self._saved_task and self._engine is not None:
-            engine = self._engine
-        else:
-            engine = self._begin(Task.from_json(json.loads(saved_task)))
+        same = saved_task == self._saved_task
+        task = self.task if same else Task.from_json(json.loads(saved_task))
+        engine = self._playing() if same else self._engine_of(task)
         engine.load(saved_state)
-        self._steps = steps
-        self._over = over
+        self._play(task, engine, steps, over)
 
     def oracle(self) -> str | None:
         """Return the first command of a shortest plan; None when the task is solved."""
@@ -158,9 +155,9 @@ class HouseholdEnv(AgentEnv):
 
     # --- helpers ------------------------------------------------------------------------------------
 
-    def _begin(self, task: Task) -> Engine:
-        """Make `task` the one being played and return its engine, in whatever state."""
-        if self._engine is not None and self._task is not None and task == self._task:
+    def _engine_of(self, task: Task) -> Engine:
+        """Return an engine for `task`, in whatever state; raises `TaskError` where the task does not fit."""
+        if self._engine is not None and task == self._task:
             return self._engine
         if task.env_id != self.suite.env_id:
             raise TaskError(
@@ -172,10 +169,15 @@ class HouseholdEnv(AgentEnv):
                 f"Task {task.id!r} belongs to split {task.split.value!r}, this environment plays "
                 f"{self.split.value!r}; make one with `split={task.split.value!r}`."
             )
-        self._engine = Engine(self._worlds.world(task))
-        self._task = task
-        self._saved_task = json.dumps(task.to_json(), sort_keys=True).encode()
-        return self._engine
+        return Engine(self._worlds.world(task))
+
+    def _play(self, task: Task, engine: Engine, steps: int, over: bool) -> None:
+        if engine is not self._engine:
+            self._engine = engine
+            self._task = task
+            self._saved_task = json.dumps(task.to_json(), sort_keys=True).encode()
+        self._steps = steps
+        self._over = over
 
     def _info(self, engine: Engine, valid: bool) -> dict[str, Any]:
         info: dict[str, Any] = {

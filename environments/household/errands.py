@@ -88,7 +88,12 @@ def instruction(goal: Goal, rng: random.Random) -> str:
 
 
 def is_reserved(object_type: str, place: str) -> bool:
-    """Return whether only unseen held-out tasks may ask for this object at this receptacle or lamp."""
+    """Return whether only unseen held-out tasks may ask for this object at this receptacle or lamp.
+
+    Never for places that belong to one or two classes of things: train would not know the place at all.
+    """
+    if place in SINGLE:
+        return False
     digest = hashlib.blake2b(f"{object_type}/{place}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") % RESERVED_SHARE == 0
 
@@ -122,7 +127,7 @@ def is_feasible(goal: Goal, layout: Layout) -> bool:
     """Return whether the goal can be reached, and is not reached at once, in a layout."""
     classes = layout.classes
     starts = OBJECTS[goal.object_type].places & classes
-    if layout.room not in OBJECTS[goal.object_type].rooms or layout.room not in ROOMS[goal.task_type]:
+    if layout.room not in ROOMS[goal.task_type] or goal not in goals(goal.task_type, layout.room):
         return False
     if goal.lamp_type:
         return bool(starts) and bool(OBJECTS[goal.lamp_type].places & classes)
@@ -131,15 +136,15 @@ def is_feasible(goal: Goal, layout: Layout) -> bool:
 
 
 @cache
-def goals(task_type: TaskType, room: Room) -> tuple[Goal, ...]:
+def goals(task_type: TaskType, room: Room) -> dict[Goal, None]:
     """Return every goal of a kind that makes sense in a room, in a fixed order."""
-    found: list[Goal] = []
+    found: dict[Goal, None] = {}
     for each in objects_of(room):
         if not _suits(task_type, each):
             continue
         places = LAMPS if task_type is TaskType.LOOK else sorted(each.places)
-        found += [_goal(task_type, each.name, place) for place in places if _is_asked(task_type, place)]
-    return tuple(found)
+        found |= {_goal(task_type, each.name, place): None for place in places if _is_asked(task_type, place)}
+    return found
 
 
 @cache
@@ -154,7 +159,9 @@ def choices(
     for room in ROOMS[task_type]:
         allowed = [goal for goal in goals(task_type, room) if is_reserved(*pair(goal)) == unseen]
         for each in layouts(room, difficulty):
-            feasible = [goal for goal in allowed if each.unseen == unseen and is_feasible(goal, each)]
+            if each.unseen != unseen:
+                continue
+            feasible = [goal for goal in allowed if is_feasible(goal, each)]
             if feasible:
                 found.append((each, feasible))
     return tuple(found)

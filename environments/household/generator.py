@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 
 from agentgym.core.errors import TaskError
 from agentgym.core.task import Split, Task
@@ -62,20 +63,24 @@ def _place_targets(goal: Goal, place: Layout, rng: random.Random) -> list[tuple[
     size = SIZES[place.difficulty]
     everywhere = place.spots[goal.object_type]
     away = [i for i in everywhere if place.receptacles[i].rtype != goal.receptacle_type]
-    hidden = [i for i in away if place.receptacles[i].rtype in OPENABLE]
-    in_sight = [i for i in away if place.receptacles[i].rtype not in OPENABLE]
-    needed = 2 if goal.task_type is TaskType.PLACE_TWO else 1
-    placed: list[tuple[str, int]] = []
-    for _ in range(needed):
-        first, second = (hidden, in_sight) if rng.random() < size.hidden else (in_sight, hidden)
-        placed.append((goal.object_type, rng.choice(first or second)))
     # A surplus thing may lie at the goal already where that does not solve the task.
     surplus = everywhere if goal.task_type in APPLIANCES else away
-    for _ in range(rng.randint(0, size.decoys)):
-        placed.append((goal.object_type, rng.choice(surplus)))
+    needed = 2 if goal.task_type is TaskType.PLACE_TWO else 1
+    choices = [away] * needed + [surplus] * rng.randint(0, size.decoys)
+    placed = [(goal.object_type, _hide(spots, place, rng)) for spots in choices]
     if goal.lamp_type:
         placed.append((goal.lamp_type, rng.choice(place.spots[goal.lamp_type])))
     return placed
+
+
+def _hide(spots: Sequence[int], place: Layout, rng: random.Random) -> int:
+    """Choose one of `spots`, behind a door as often as the difficulty says, where there is the choice."""
+    hidden = [i for i in spots if place.receptacles[i].rtype in OPENABLE]
+    in_sight = [i for i in spots if place.receptacles[i].rtype not in OPENABLE]
+    first, second = (
+        (hidden, in_sight) if rng.random() < SIZES[place.difficulty].hidden else (in_sight, hidden)
+    )
+    return rng.choice(first or second)
 
 
 def _fill(placed: list[tuple[str, int]], goal: Goal, place: Layout, rng: random.Random) -> None:
