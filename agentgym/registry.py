@@ -46,12 +46,12 @@ def registered() -> dict[str, EnvSpec]:
 
 def find_spec(name: str) -> EnvSpec:
     """Return the environment with this id or short name; raises `UnknownNameError`."""
+    for spec in _registered.values():  # added by `register`, or imported before
+        if name in (spec.id, spec.name):
+            return spec
     # The likely ones first, so that making one environment does not import them all.
     for announced in sorted(_announced(), key=lambda short: short not in name.lower()):
         spec = _load(announced)
-        if name in (spec.id, spec.name):
-            return spec
-    for spec in _registered.values():  # those that `register` added
         if name in (spec.id, spec.name):
             return spec
     names = [name for spec in _registered.values() for name in (spec.id, spec.name)]
