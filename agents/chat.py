@@ -90,7 +90,7 @@ class ChatAgent:
     ) -> None:
         if action_format not in ("plain", "tagged"):
             raise ConfigError(f"action_format must be 'plain' or 'tagged', got {action_format!r}.")
-        if history != "full" and (not isinstance(history, int) or history < 1):
+        if history != "full" and history < 1:
             raise ConfigError(f"history must be 'full' or a number of exchanges from 1, got {history!r}.")
         self.policy = policy
         self.system_prompt = (

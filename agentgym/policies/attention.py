@@ -11,7 +11,7 @@ R slots in a run; L most new tokens of one slot in a run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ from agentgym.core.errors import ConfigError
 ATTENTION_NAME = "agentgym_slots"
 
 # Attending slots together saves a call and costs reading padding. A call is worth about this many bytes.
-_CALL_BYTES_CPU = 400_000
+_CALL_BYTES_CPU = 1_000_000
 _CALL_BYTES_DEVICE = 40_000_000
 # A query costs about half as much as reading a key and value from memory.
 _QUERY_WEIGHT = 0.5
@@ -40,8 +40,26 @@ class RowSpan(NamedTuple):
     new: int
 
 
+class TokenPlaces:
+    """Slot and position of each packed token."""
+
+    def __init__(self, slot_N: torch.Tensor, position_N: torch.Tensor) -> None:
+        self._slot_N = slot_N
+        self._position_N = position_N
+        self._index: dict[tuple[int, int], torch.Tensor] = {}
+
+    def index(self, kv_heads: int, length: int) -> torch.Tensor:
+        """Return the flat index `[N * K]` into a cache `[S, K, T]`; layers of one shape share it."""
+        key = (kv_heads, length)
+        if key not in self._index:
+            heads_K = torch.arange(kv_heads, device=self._slot_N.device)
+            head_NK = self._slot_N[:, None] * kv_heads + heads_K
+            self._index[key] = (head_NK * length + self._position_N[:, None]).flatten()
+        return self._index[key]
+
+
 class SlotCache:
-    """Keys and values of every layer, as `[S, T, K, D]`; grows as needed up to the given limits."""
+    """Keys and values of every layer, as `[S, K, T, D]`; grows as needed up to the given limits."""
 
     def __init__(self, max_slots: int, max_context: int) -> None:
         self.max_slots = max_slots
@@ -64,7 +82,7 @@ class SlotCache:
     def bytes_per_position(self) -> int:
         """Bytes of one position of one layer, or a guess before the first forward."""
         for keys, values in self._layers.values():
-            return (keys[0, 0].numel() + values[0, 0].numel()) * keys.element_size()
+            return (keys[0, :, 0].numel() + values[0, :, 0].numel()) * keys.element_size()
         return 1024
 
     def reserve(self, slots: int, length: int) -> None:
@@ -82,25 +100,26 @@ class SlotCache:
         self._slots, self._length = new_slots, new_length
 
     def _grown(self, old: torch.Tensor, slots: int, length: int) -> torch.Tensor:
-        new = old.new_zeros(slots, length, *old.shape[2:])
-        new[: old.shape[0], : old.shape[1]] = old
+        new = old.new_zeros(slots, old.shape[1], length, old.shape[3])
+        new[: old.shape[0], :, : old.shape[2]] = old
         return new
 
     def write(
-        self, layer: int, keys_NKD: torch.Tensor, values_NKD: torch.Tensor, index_N: torch.Tensor
+        self, layer: int, keys_NKD: torch.Tensor, values_NKD: torch.Tensor, where: TokenPlaces
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Store new keys and values at flat positions `slot * length + position`; return the layer's cache."""
+        """Store new keys and values at their places; return the layer's cache."""
         if layer not in self._layers:
-            # Zeros, not empty memory: a masked position still enters the sum as 0 times its value.
-            room = (self._slots, self._length)
-            self._layers[layer] = (
-                keys_NKD.new_zeros(*room, *keys_NKD.shape[1:]),
-                values_NKD.new_zeros(*room, *values_NKD.shape[1:]),
-            )
+            self._layers[layer] = (self._room(keys_NKD), self._room(values_NKD))
         keys, values = self._layers[layer]
-        keys.flatten(0, 1).index_copy_(0, index_N, keys_NKD)
-        values.flatten(0, 1).index_copy_(0, index_N, values_NKD)
+        index = where.index(keys_NKD.shape[1], self._length)
+        keys.view(-1, keys.shape[-1]).index_copy_(0, index, keys_NKD.flatten(0, 1))
+        values.view(-1, values.shape[-1]).index_copy_(0, index, values_NKD.flatten(0, 1))
         return keys, values
+
+    def _room(self, like_NKD: torch.Tensor) -> torch.Tensor:
+        # Zeros, not empty memory: a masked position still enters the sum as 0 times its value.
+        _, kv_heads, size = like_NKD.shape
+        return like_NKD.new_zeros(self._slots, kv_heads, self._length, size)
 
     def wipe(self, slot: int) -> None:
         """Zero a slot, so that no stale infinity can leak through a mask."""
@@ -146,7 +165,7 @@ class PackedBatch:
     """What the attention of one forward needs, passed through the model as a keyword."""
 
     cache: SlotCache
-    write_index_N: torch.Tensor
+    places: TokenPlaces
     runs: list[Run]
 
 
@@ -157,7 +176,9 @@ def pack(cache: SlotCache, rows: Sequence[RowSpan], device: torch.device) -> Pac
     new = np.array([row.new for row in rows])
     starts = np.concatenate([[0], np.cumsum(new)])
     position_N = token_positions(rows)
-    write_index = np.repeat(slots, new) * cache.length + position_N
+    places = TokenPlaces(
+        torch.from_numpy(np.repeat(slots, new)).to(device), torch.from_numpy(position_N).to(device)
+    )
     call_bytes = _CALL_BYTES_CPU if device.type == "cpu" else _CALL_BYTES_DEVICE
     call_cost = call_bytes / cache.bytes_per_position
     runs: list[Run] = []
@@ -182,7 +203,7 @@ def pack(cache: SlotCache, rows: Sequence[RowSpan], device: torch.device) -> Pac
                 None if dense else torch.from_numpy(row_of_token * width + offset).to(device),
             )
         )
-    return PackedBatch(cache, torch.from_numpy(write_index).to(device), runs)
+    return PackedBatch(cache, places, runs)
 
 
 def token_positions(rows: Sequence[RowSpan]) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -241,42 +262,54 @@ def slot_attention(
             f"set max_context to at most {sliding_window}, got {cache.max_context}."
         )
     layer: Any = module.layer_idx
-    keys_STKD, values_STKD = cache.write(
-        layer, key_1KND[0].transpose(0, 1), value_1KND[0].transpose(0, 1), slot_batch.write_index_N
+    keys_SKTD, values_SKTD = cache.write(
+        layer, key_1KND[0].transpose(0, 1), value_1KND[0].transpose(0, 1), slot_batch.places
     )
     query_NHD = query_1HND[0].transpose(0, 1)
-    runs = [_attend(query_NHD, keys_STKD, values_STKD, run, scaling) for run in slot_batch.runs]
+    scale = query_NHD.shape[-1] ** -0.5 if scaling is None else scaling
+    runs = [_attend(query_NHD, keys_SKTD, values_SKTD, run, scale) for run in slot_batch.runs]
     return (runs[0] if len(runs) == 1 else torch.cat(runs))[None], None
 
 
 def _attend(
-    query_NHD: torch.Tensor, keys_STKD: torch.Tensor, values_STKD: torch.Tensor, run: Run, scaling: float | None
+    query_NHD: torch.Tensor, keys_SKTD: torch.Tensor, values_SKTD: torch.Tensor, run: Run, scale: float
 ) -> torch.Tensor:
-    rows, new = run.last - run.first, run.new
+    slots, new = run.last - run.first, run.new
     query = query_NHD[run.start : run.stop]
     heads, size = query.shape[1:]
     if run.scatter is not None:
-        query = query.new_zeros(rows * new, heads, size).index_copy_(0, run.scatter, query)
+        query = query.new_zeros(slots * new, heads, size).index_copy_(0, run.scatter, query)
     # Query heads that share a key head become further queries of it: no repeated keys.
-    kv_heads = keys_STKD.shape[2]
+    kv_heads = keys_SKTD.shape[1]
     groups = heads // kv_heads
-    query_RHLD = query.view(rows, new, heads, size).transpose(1, 2)
-    out = scaled_dot_product_attention(
-        query_RHLD.reshape(rows, kv_heads, groups * new, size),
-        keys_STKD[run.first : run.last, : run.length].transpose(1, 2),
-        values_STKD[run.first : run.last, : run.length].transpose(1, 2),
-        attn_mask=run.mask(groups, query.dtype),
-        scale=scaling,
-    )
-    out_NHD = out.view(rows, heads, new, -1).transpose(1, 2).reshape(rows * new, heads, -1)
+    grouped = query.view(slots, new, heads, size).transpose(1, 2).reshape(slots, kv_heads, groups * new, size)
+    keys = keys_SKTD[run.first : run.last, :, : run.length]
+    values = values_SKTD[run.first : run.last, :, : run.length]
+    attend = _attend_few if new == 1 and query.device.type == "cpu" else _attend_many
+    out = attend(grouped, keys, values, run.mask(groups, query.dtype), scale)
+    out_NHD = out.reshape(slots, heads, new, -1).transpose(1, 2).reshape(slots * new, heads, -1)
     return out_NHD if run.scatter is None else out_NHD.index_select(0, run.scatter)
+
+
+def _attend_many(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, scale: float
+) -> torch.Tensor:
+    return scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=scale)
+
+
+def _attend_few(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, scale: float
+) -> torch.Tensor:
+    """Attend with one new token a slot: for so few queries plain products beat the fused kernel on a CPU."""
+    scores = torch.matmul(query * scale, keys.transpose(2, 3)).add_(mask)
+    return torch.matmul(torch.softmax(scores, dim=-1, dtype=torch.float32).to(values.dtype), values)
 
 
 AttentionInterface.register(ATTENTION_NAME, slot_attention)
 
 
 @contextmanager
-def evaluation_mode(model: PreTrainedModel) -> Iterator[None]:
+def evaluation_mode(model: PreTrainedModel) -> Generator[None]:
     """Switch dropout and the like off inside the block, and each module back as it was."""
     training = [module for module in model.modules() if module.training] if model.training else []
     for module in training:
@@ -289,7 +322,7 @@ def evaluation_mode(model: PreTrainedModel) -> Iterator[None]:
 
 
 @contextmanager
-def slot_attention_in(model: PreTrainedModel) -> Iterator[None]:
+def slot_attention_in(model: PreTrainedModel) -> Generator[None]:
     """Let `model` attend through slots inside the block; then put back what was there."""
     config: Any = model.config
     before: str | None = config._attn_implementation

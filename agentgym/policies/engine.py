@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from math import isfinite
 from typing import Any
 
 import torch
@@ -102,6 +103,7 @@ class Engine:
         self._max_context = max_context
         self._max_batch_tokens = max_batch_tokens
         self._cache = SlotCache(max_sessions, max_context)
+        check_supported(model, self._cache)
         self._free = list(range(max_sessions))  # a heap: low slots first keeps the used ones together
         self._idle: OrderedDict[Lane, None] = OrderedDict()
         self._waiting: list[Row] = []
@@ -155,7 +157,8 @@ class Engine:
         if not rows:
             return []
         complete = [
-            index for index, (row, span) in enumerate(zip(rows, spans, strict=True))
+            index
+            for index, (row, span) in enumerate(zip(rows, spans, strict=True))
             if span.cached + span.new == len(row.ids)
         ]
         ids = [
@@ -226,7 +229,7 @@ class Engine:
         if not rows:
             return []
         device = logits_BV.device
-        sampled = sample_tokens(
+        sampled: Any = sample_tokens(
             logits_BV,
             torch.tensor([row.uniforms[len(row.logprobs)] for row in rows], device=device),
             torch.tensor([row.sampling.temperature for row in rows], device=device),
@@ -234,13 +237,11 @@ class Engine:
         )
         self.stats.sampled_tokens += len(rows)
         finished: list[Row] = []
-        tokens: list[int] = sampled.ids_B.tolist()
-        logprobs: list[float] = sampled.logprobs_B.tolist()
-        finite: list[bool] = sampled.logprobs_B.isfinite().tolist()
-        for row, token, logprob, is_finite in zip(rows, tokens, logprobs, finite, strict=True):
+        drawn = zip(rows, sampled.ids_B.tolist(), sampled.logprobs_B.tolist(), strict=True)
+        for row, token, logprob in drawn:
             row.ids.append(token)
             row.logprobs.append(logprob)
-            if not is_finite:
+            if not isfinite(logprob):
                 self._fail(row)
             elif token in self._stop_ids:
                 row.finish = FinishReason.STOP
@@ -290,31 +291,31 @@ def forward_packed(
 
 
 @torch.inference_mode()
-def check_supported(model: PreTrainedModel) -> None:
+def check_supported(model: PreTrainedModel, cache: SlotCache) -> None:
     """Compare cached, packed generation with the model's own forward; raises `ConfigError` where they differ.
 
     Catches what the slot cache cannot hold: recurrent states, position biases, attention sinks.
     """
     config: Any = model.config
-    vocabulary: int = config.vocab_size
-    ids = [(7 * index + 3) % vocabulary for index in range(11)]
-    name = type(model).__name__
-    advice = "Use a decoder-only model with full attention, such as Qwen3 or Llama, or serve it over an endpoint."
-    cache = SlotCache(2, 16)
-    cache.reserve(2, 16)
-    device = model.device
     own: Any = model
+    size = min(11, cache.max_context)
+    ids = [(7 * index + 3) % config.vocab_size for index in range(size)]
+    first = size // 2
+    advice = "Use a decoder-only model with full attention (Qwen3, Llama, ...), or serve it over an endpoint."
+    name = type(model).__name__
+    cache.reserve(1, size)
     try:
-        forward_packed(model, cache, [RowSpan(0, 0, 4), RowSpan(1, 0, 7)], ids[:4] + ids[:7], [0])
-        forward_packed(model, cache, [RowSpan(1, 7, 1), RowSpan(0, 4, 6)], [ids[7], *ids[4:10]], [0])
-        packed = forward_packed(model, cache, [RowSpan(0, 10, 1), RowSpan(1, 8, 3)], [ids[10], *ids[8:]], [0, 1])
+        forward_packed(model, cache, [RowSpan(0, 0, first)], ids[:first], [0])
+        forward_packed(model, cache, [RowSpan(0, first, size - 1 - first)], ids[first:-1], [0])
+        cached = forward_packed(model, cache, [RowSpan(0, size - 1, 1)], ids[-1:], [0])[0]
         with evaluation_mode(model):
-            expected = own(input_ids=torch.tensor([ids], device=device), use_cache=False).logits[0, -1]
+            inputs = torch.tensor([ids], device=model.device)
+            expected = own(input_ids=inputs, use_cache=False).logits[0, -1]
     except (ConfigError, TypeError, AttributeError, RuntimeError) as error:
         raise ConfigError(f"{name} cannot generate with a cache kept in slots: {error} {advice}") from error
     scale = 1.0 + float(expected.abs().max())
     tolerance = (1e-3 if expected.dtype == torch.float32 else 0.1) * scale
-    difference = float((packed.float() - expected.float()).abs().max())
+    difference = float((cached.float() - expected.float()).abs().max())
     if not difference <= tolerance:
         raise ConfigError(
             f"{name} gives other logits with a cache kept in slots (off by {difference:.3g}, allowed "

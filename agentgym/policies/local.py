@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from agentgym.core.errors import ConfigError, InferenceFault, UsageError
 from agentgym.core.policy import Completion, FinishReason, GenerationRequest
-from agentgym.policies.engine import Engine, EngineStats, Lane, Row, check_supported
+from agentgym.policies.engine import Engine, EngineStats, Lane, Row
 from agentgym.policies.rendering import ChatRenderer, Context, Exchange
 
 
@@ -69,7 +69,7 @@ class LocalPolicy:
         version: int = 0,
         max_sessions: int = 256,
         max_context: int | None = None,
-        max_batch_tokens: int = 4096,
+        max_batch_tokens: int = 2048,
     ) -> None:
         config: Any = model.config
         limit: int | None = getattr(config, "max_position_embeddings", None)
@@ -80,7 +80,6 @@ class LocalPolicy:
             raise ConfigError(
                 f"max_sessions and max_batch_tokens must be at least 1, got {max_sessions} and {max_batch_tokens}."
             )
-        check_supported(model)
         self.model = model
         self.tokenizer = tokenizer
         self._version = version
@@ -149,7 +148,9 @@ class LocalPolicy:
         loop = asyncio.get_running_loop()
         if self._running is not None and self._running.loop is not loop:
             if self._running.tickets and not self._running.loop.is_closed():
-                raise UsageError("This policy is in use on another event loop; make one policy for each loop.")
+                raise UsageError(
+                    "This policy is in use on another event loop; make one policy for each loop."
+                )
             for row in self._engine.drop_all():  # their loop is gone, nobody waits for them
                 self._session_of(row, self._running).row = None
             self._running = None
@@ -206,7 +207,7 @@ class LocalPolicy:
             while self._engine.busy:
                 try:
                     finished = self._engine.step()
-                except Exception as error:  # whatever the model raises, the callers must hear of it
+                except Exception as error:  # noqa: BLE001 - whatever the model raises, the callers must hear of it
                     for row in self._engine.drop_all():
                         row.fault = InferenceFault(f"Session {row.lane.name!r}: the model failed: {error!r}")
                         row.fault.__cause__ = error
@@ -239,9 +240,7 @@ class LocalPolicy:
         ended = bool(sampled) and sampled[-1] in self._stop_ids
         text = self._renderer.decode(sampled[:-1] if ended else sampled)
         context = ticket.context
-        ticket.session.exchange = Exchange(
-            tuple(ticket.request.messages), context.text, row.ids, text, ended
-        )
+        ticket.session.exchange = Exchange(tuple(ticket.request.messages), context.text, row.ids, text, ended)
         assert row.finish is not None  # rows come here finished
         return Completion(
             text=text,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from transformers import (
@@ -14,6 +16,7 @@ from transformers import (
     Qwen3Config,
     Qwen3ForCausalLM,
 )
+from transformers.utils import logging
 
 from agentgym.core.errors import CheckpointError, ConfigError
 from agentgym.policies.tokenizer import load_tokenizer
@@ -35,9 +38,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for field in fields(self):
             if getattr(self, field.name) < 1:
-                raise ConfigError(
-                    f"model.{field.name} must be at least 1, got {getattr(self, field.name)}."
-                )
+                raise ConfigError(f"model.{field.name} must be at least 1, got {getattr(self, field.name)}.")
         if self.heads % self.kv_heads:
             raise ConfigError(
                 f"model.heads ({self.heads}) must be a multiple of model.kv_heads ({self.kv_heads})."
@@ -77,6 +78,7 @@ def make_model(
 ) -> PreTrainedModel:
     """Build a Qwen3 with random weights that depend on `seed` alone; the global generators stay untouched."""
     place = torch.device(device) if device is not None else default_device()
+    token: Any = tokenizer
     qwen = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=config.hidden_size,
@@ -87,12 +89,12 @@ def make_model(
         head_dim=config.head_dim,
         max_position_embeddings=config.max_context,
         tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=token.eos_token_id,
+        pad_token_id=token.pad_token_id,
     )
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
-        model = Qwen3ForCausalLM(qwen)
+        torch.default_generator.manual_seed(seed)
+        model: Any = Qwen3ForCausalLM(qwen)
     return model.to(device=place, dtype=dtype or default_dtype(place))
 
 
@@ -109,20 +111,31 @@ def load_model(
     """
     _refuse_pickles(Path(path))
     place = torch.device(device) if device is not None else default_device()
+    auto: Any = AutoModelForCausalLM
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            str(path), use_safetensors=True, dtype=dtype or default_dtype(place)
-        )
+        with _no_progress_bars():
+            model = auto.from_pretrained(str(path), use_safetensors=True, dtype=dtype or default_dtype(place))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"No model could be loaded from {str(path)!r}: {error}") from error
-    model.to(device=place)
-    return LoadedModel(model.eval(), load_tokenizer(path))
+    return LoadedModel(model.to(device=place).eval(), load_tokenizer(path))
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: str | Path) -> None:
     """Write an ordinary Hugging Face directory (safetensors) that `load_model` reads."""
-    model.save_pretrained(str(path))
+    with _no_progress_bars():
+        model.save_pretrained(str(path))
     tokenizer.save_pretrained(str(path))
+
+
+@contextmanager
+def _no_progress_bars() -> Generator[None]:
+    shown: bool = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _refuse_pickles(path: Path) -> None:

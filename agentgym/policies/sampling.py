@@ -49,9 +49,7 @@ def _invert(probs_BV: torch.Tensor, uniforms_B: torch.Tensor) -> torch.Tensor:
     return ids_B.clamp_(max=probs_BV.shape[-1] - 1)
 
 
-def _invert_nucleus(
-    probs_BV: torch.Tensor, uniforms_B: torch.Tensor, top_p_B: torch.Tensor
-) -> torch.Tensor:
+def _invert_nucleus(probs_BV: torch.Tensor, uniforms_B: torch.Tensor, top_p_B: torch.Tensor) -> torch.Tensor:
     """Sample among the fewest most likely tokens that hold at least `top_p` of the probability."""
     sorted_BV, order_BV = probs_BV.sort(dim=-1, descending=True, stable=True)
     before_BV = sorted_BV.cumsum(-1) - sorted_BV

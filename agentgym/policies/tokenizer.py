@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -80,7 +81,8 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     Raises `CheckpointError` where there is none, or where it has no chat template or end-of-turn token.
     """
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(path))
+        auto: Any = AutoTokenizer
+        tokenizer: PreTrainedTokenizerFast = auto.from_pretrained(str(path))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"No tokenizer could be loaded from {str(path)!r}: {error}") from error
     if not tokenizer.chat_template:
