@@ -51,7 +51,8 @@ class Tables:
         """The things that lie in each thing that holds others; these never move."""
         for i, thing in enumerate(things):
             for holder in thing.inside:
-                self.inside[holder] |= 1 << i
+                if holder != i:  # ALFWorld's text never shows a thing in itself
+                    self.inside[holder] |= 1 << i
 
         by_type: dict[str, int] = {}
         for i, thing in enumerate(things):

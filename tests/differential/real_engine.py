@@ -1,11 +1,15 @@
 """Plays ALFWorld's own text engine. Runs in the engine's own virtual environment, imports nothing of ours.
 
-Reads one JSON object a line: {"game": path, "commands": [...]}. Answers each with one line, lists that begin
-with the reset: {"texts", "admissible", "scores", "dones", "seconds": [load, reset, all steps]}.
+Reads one JSON object a line: {"game": path, "episodes": [[command, ...], ...]}, and answers each with one line:
+{"episodes": [[turn, ...], ...], "seconds": {"load", "resets", "steps"}}. A turn is [text, admissible commands,
+score, done]; the first is the reset, with whether the game is won already in place of `done`.
 
 With `--stock` the engine is untouched. Otherwise what it parses again and again is remembered, which changes
 its speed alone: one of the tests plays the same game both ways.
 """
+
+# The engine has no type information, and is not installed where types are checked.
+# pyright: basic, reportMissingImports=false
 
 from __future__ import annotations
 
@@ -20,11 +24,11 @@ import time
 STOCK = "--stock" in sys.argv[1:]
 os.environ.setdefault("ALFWORLD_DATA", tempfile.mkdtemp(prefix="alfworld-"))
 
-import textworld  # noqa: E402
-from alfworld.agents.environment.alfred_tw_env import AlfredDemangler  # noqa: E402
-from textworld.envs import PddlEnv  # noqa: E402
-from textworld.envs.pddl import logic, pddl, textgen  # noqa: E402
-from textworld.logic import Rule  # noqa: E402
+import textworld
+from alfworld.agents.environment.alfred_tw_env import AlfredDemangler
+from textworld.envs import PddlEnv
+from textworld.envs.pddl import logic, textgen
+from textworld.logic import Rule
 
 
 def remember_what_is_parsed() -> None:
@@ -72,19 +76,8 @@ def remember_what_is_parsed() -> None:
     textgen.ContextSensitiveGrammar.replace = replace
     logic_parse = functools.lru_cache(maxsize=None)(logic._PARSER.parse)
     logic._PARSER.parse = logic_parse
-    make_state = logic.PddlState
-    fresh_states = {}
-
-    def state_of(library, problem, rules):
-        """The reset after a load translates the same problem a second time; hand out the first result."""
-        key = (id(rules), problem)
-        if key in fresh_states:
-            return fresh_states.pop(key)
-        fresh_states.clear()
-        return fresh_states.setdefault(key, make_state(library, problem, rules))
-
-    logic.PddlState = state_of
-    assert pddl.pddl_logic is logic
+    # Each load and reset translates the same problem twice.
+    logic.fast_downward.pddl2sas = functools.lru_cache(maxsize=4)(logic.fast_downward.pddl2sas)
 
 
 class Player:
@@ -93,23 +86,25 @@ class Player:
             PddlEnv(textworld.EnvInfos(won=True, admissible_commands=True)), shuffle=False
         )
 
-    def play(self, game, commands):
+    def play(self, game, episodes):
         clock = time.perf_counter
         started = clock()
         self.env.load(game)
-        loaded = clock()
-        states = [(self.env.reset(), 0, False)]
-        reset = clock()
+        seconds = {"load": clock() - started, "resets": 0.0, "steps": 0.0}
+        return {"episodes": [self.episode(commands, seconds) for commands in episodes], "seconds": seconds}
+
+    def episode(self, commands, seconds):
+        clock = time.perf_counter
+        started = clock()
+        first = self.env.reset()
+        begun = clock()
+        turns = [[first.feedback, first["admissible_commands"], 0, first["won"]]]
         for command in commands:
-            states.append(self.env.step(command))
-        done = clock()
-        return {
-            "texts": [state.feedback for state, _, _ in states],
-            "admissible": [state["admissible_commands"] for state, _, _ in states],
-            "scores": [score for _, score, _ in states],
-            "dones": [over for _, _, over in states],
-            "seconds": [loaded - started, reset - loaded, done - reset],
-        }
+            state, score, done = self.env.step(command)
+            turns.append([state.feedback, state["admissible_commands"], score, done])
+        seconds["resets"] += begun - started
+        seconds["steps"] += clock() - begun
+        return turns
 
 
 def main():
@@ -120,7 +115,7 @@ def main():
     os.dup2(2, 1)  # whatever the engine prints must not mix with the answers
     for line in sys.stdin:
         request = json.loads(line)
-        answers.write(json.dumps(player.play(request["game"], request["commands"])) + "\n")
+        answers.write(json.dumps(player.play(request["game"], request["episodes"])) + "\n")
         answers.flush()
 
 
