@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import torch as safetensors_torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -43,7 +43,7 @@ def save_checkpoint(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     save_weights(partial)
-    save_file(_optimiser_tensors(optimiser), partial / "optimiser.safetensors")
+    safetensors_torch.save_file(_optimiser_tensors(optimiser), partial / "optimiser.safetensors")
     files = {path.name: _digest(path) for path in sorted(partial.iterdir())}
     manifest = {"format": FORMAT, "iteration": iteration, "files": files}
     (partial / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
@@ -87,7 +87,7 @@ def latest_checkpoint(root: Path) -> Path:
 
 def load_optimiser(path: Path, optimiser: Optimizer) -> None:
     """Put a checkpoint's moments into an optimiser over a model of the same shape."""
-    tensors = load_file(path / "optimiser.safetensors")
+    tensors = safetensors_torch.load_file(path / "optimiser.safetensors")
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, _, field = name.partition(".")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agentgym.core.trace import Episode
+from agentgym.training.attention import Layout, lay_out
 
 
 @dataclass(slots=True)
@@ -84,7 +85,8 @@ class MicroBatch:
 
     ids_L: Tensor
     positions_L: Tensor
-    row_lengths: list[int]
+    layout: Layout
+    """How attention arranges the rows."""
     source_N: Tensor
     """Index into L of the token before each trained token: where it is predicted."""
     target_ids_N: Tensor
@@ -97,14 +99,14 @@ def micro_batches(rows: Iterable[Row], tokens: int, device: torch.device) -> Ite
     batch: list[Row] = []
     for row in rows:
         if batch and sum(len(other.ids) for other in batch) + len(row.ids) > tokens:
-            yield _lay_out(batch, device)
+            yield _to_tensors(batch, device)
             batch = []
         batch.append(row)
     if batch:
-        yield _lay_out(batch, device)
+        yield _to_tensors(batch, device)
 
 
-def _lay_out(rows: Sequence[Row], device: torch.device) -> MicroBatch:
+def _to_tensors(rows: Sequence[Row], device: torch.device) -> MicroBatch:
     lengths = [len(row.ids) for row in rows]
     starts = np.cumsum([0, *lengths[:-1]])
     ids_L = np.concatenate([row.ids for row in rows]).astype(np.int64)
@@ -116,7 +118,7 @@ def _lay_out(rows: Sequence[Row], device: torch.device) -> MicroBatch:
     return MicroBatch(
         ids_L=tensor(ids_L),
         positions_L=tensor(np.concatenate([np.arange(length) for length in lengths])),
-        row_lengths=lengths,
+        layout=lay_out(lengths, device),
         source_N=tensor(target_N - 1),
         target_ids_N=tensor(ids_L[target_N]),
         turn_N=tensor(np.concatenate([row.turn for row in rows])),

@@ -75,7 +75,7 @@ def forward_logits(model: PreTrainedModel, batch: MicroBatch) -> Tensor:
     output: Any = model(
         input_ids=batch.ids_L[None],
         position_ids=batch.positions_L[None],
-        row_lengths=batch.row_lengths,
+        layout=batch.layout,
         logits_to_keep=batch.source_N,
         use_cache=False,
     )
