@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -84,50 +85,94 @@ def real(tmp_path: Path) -> Iterator[RealEngine]:
     engine.close()
 
 
-def _nonsense(rng: random.Random, world: World) -> str:
-    """Return a command that may be malformed, impossible here, or by luck something real."""
-    thing, other = (rng.choice(world.things).name for _ in range(2))
-    here = rng.choice(world.receptacles).name
+def _nonsense(engine: Engine, rng: random.Random) -> str:
+    """Return a command that may be malformed, impossible now, or by luck something real."""
+    world = engine.world
+    near = engine.tables.standing[engine.state.location]
+    around = [thing for receptacle in near for thing in engine.contents(receptacle)]
+    here = rng.choice([world.receptacles[r] for r in near if rng.random() < 0.7] or world.receptacles).name
+    thing = rng.choice([world.things[i] for i in around if rng.random() < 0.7] or world.things).name
+    held = world.things[engine.held] if engine.held is not None else rng.choice(world.things)
+    other = rng.choice([held, *world.things]).name
     return rng.choice([
         "", "   ", "look ", "\tinventory", "LOOK", "look around", "xyzzy", "go to", "go to nowhere 1", "help me",
-        f"go  to {here}", f"Go to {here}", f"go to {here} now", f" go to {here}  ", f"goto {here}",
+        f"go to {here}", f"go  to {here}", f"Go to {here}", f"go to {here} now", f" go to {here}  ",
         f"open {here}", f"close {here}", f"open {thing}", f"examine {here}", f"examine {thing}",
-        f"use {thing}", f"use {here}", f"take {thing}", f"take {thing} from {here}", f"take {here} from {thing}",
-        f"move {thing} to {here}", f"put {thing} in/on {here}", f"move {thing} to {other}",
-        f"clean {thing} with {here}", f"heat {thing} with {here}", f"cool {thing} with {here}",
-        f"slice {thing} with {other}", f"heat {thing}", "take apple 99 from fridge 1",
+        f"use {thing}", f"use {other}", f"use {here}", f"take {thing}", f"take {here} from {thing}",
+        f"take {thing} from {here}", f"take {thing} from {here}", f"take {other} from {here}",
+        f"move {other} to {here}", f"move {thing} to {here}", f"put {other} in/on {here}",
+        f"clean {other} with {here}", f"heat {other} with {here}", f"cool {other} with {here}",
+        f"slice {thing} with {other}", f"slice {other} with {thing}", f"heat {other}", "take apple 9 from fridge 1",
     ])  # fmt: skip
 
 
 def _explore(engine: Engine, rng: random.Random) -> Iterator[str]:
-    """Half of the time something that changes the world, now and then nonsense."""
-    for _ in range(STEPS):
-        admissible = engine.admissible()
-        verbs = ("take", "move", "clean", "heat", "cool", "slice", "use", "open", "close", "examine")
-        deeds = [command for command in admissible if command.startswith(verbs)]
+    """Take things to the appliances, try each kind of command as often as another, and talk nonsense."""
+    while True:
+        by_verb: dict[str, list[str]] = {}
+        for command in engine.admissible():
+            by_verb.setdefault(command.split()[0], []).append(command)
+        errands = [
+            go for go in by_verb.get("go", ()) if go.split()[2] in ("fridge", "microwave", "sinkbasin")
+        ]
         draw = rng.random()
         if draw < 0.25:
-            yield _nonsense(rng, engine.world)
+            yield _nonsense(engine, rng)
+        elif draw < 0.4 and engine.held is not None and errands:
+            yield rng.choice(errands)
         else:
-            yield rng.choice(deeds if deeds and draw < 0.7 else admissible)
+            yield rng.choice(rng.choice(list(by_verb.values())))
 
 
 def _guided(engine: Engine, rng: random.Random) -> Iterator[str]:
     """Follow the oracle with some wandering, and play on after the game is won."""
-    for _ in range(STEPS):
+    while True:
         expert = oracle.next_command(engine)
         yield expert if expert is not None and rng.random() < 0.8 else rng.choice(engine.admissible())
 
 
+def _treat(engine: Engine, rng: random.Random) -> Iterator[str]:
+    """Slice what can be sliced, then clean, heat and cool one thing after the other, and look at each."""
+    world = engine.world
+    appliances = {"SinkBasin": "clean", "Microwave": "heat", "Fridge": "cool"}
+    places = [each for each in world.receptacles if each.rtype in appliances]
+    order = rng.sample(range(len(world.things)), len(world.things))
+    order.sort(key=lambda i: not world.things[i].slices)
+    for index in order:
+        thing = world.things[index]
+        home = engine.where(index)
+        if home is not None:
+            name = world.receptacles[home].name
+            yield from (
+                f"go to {name}",
+                f"open {name}",
+                f"take {thing.name} from {name}",
+                f"examine {thing.name}",
+            )
+        for _ in range(4):
+            place = rng.choice(places or world.receptacles)
+            yield f"go to {place.name}"
+            yield f"{appliances.get(place.rtype, 'clean')} {thing.name} with {place.name}"
+            yield f"examine {thing.name}"
+        if thing.slices:
+            for other in order:
+                where = engine.where(other)
+                if world.things[other].sliceable and where is not None and rng.random() < 0.7:
+                    yield f"go to {world.receptacles[where].name}"
+                    yield f"slice {world.things[other].name} with {thing.name}"
+        moves = [command for command in engine.admissible() if command.startswith("move")]
+        yield rng.choice(moves or ["inventory"])
+
+
 def _play(world: World, rng: random.Random) -> tuple[list[list[str]], list[list[Turn]]]:
-    """Play a game on the household engine; return the commands and the turns of both episodes."""
+    """Play a game on the household engine; return the commands and the turns of each episode."""
     engine = Engine(world)
     scripts: list[list[str]] = []
     played: list[list[Turn]] = []
-    for script in (_explore, _guided):
+    for script in (_explore, _guided, _treat):
         turns: list[Turn] = [[engine.reset(), engine.admissible(), 0, engine.won]]
         commands: list[str] = []
-        for command in script(engine, rng):
+        for command in islice(script(engine, rng), STEPS):
             commands.append(command)
             text, _ = engine.step(command)
             turns.append([text, engine.admissible(), int(engine.won), engine.won])
