@@ -18,7 +18,7 @@ from agentgym.environments.household.errands import (
     pair,
 )
 from agentgym.environments.household.layouts import SIZES, Layout, layout
-from agentgym.environments.household.world import Goal, TaskType, Thing, World
+from agentgym.environments.household.world import Goal, TaskType, Thing, World, place_in_list
 
 _MOST_OF_A_CLASS = 3
 """No more things of one class than this are put in a room to fill it."""
@@ -99,9 +99,8 @@ def _fill(placed: list[tuple[str, int]], goal: Goal, place: Layout, rng: random.
 
 
 def _things(placed: list[tuple[str, int]], rng: random.Random) -> tuple[Thing, ...]:
-    """Number the things of each class at random, so that a number tells nothing."""
+    """Number the things of each class at random, so that a number tells nothing; list them as ALFWorld does."""
     rng.shuffle(placed)
-    placed.sort(key=lambda item: item[0])
     numbers: Counter[str] = Counter()
     things: list[Thing] = []
     for otype, receptacle in placed:
@@ -122,4 +121,4 @@ def _things(placed: list[tuple[str, int]], rng: random.Random) -> tuple[Thing, .
                 slices=kind.slices,
             )
         )
-    return tuple(things)
+    return tuple(sorted(things, key=lambda thing: place_in_list(thing.name)))

@@ -15,7 +15,7 @@ from functools import cache, cached_property
 
 from agentgym.core.errors import TaskError, unknown_name_message
 from agentgym.environments.household.catalog import OBJECTS, OPENABLE, Room, objects_of
-from agentgym.environments.household.world import Receptacle
+from agentgym.environments.household.world import Receptacle, place_in_list
 
 SEEN_LAYOUTS = 40
 """Layouts of each room and difficulty that every split may use."""
@@ -196,10 +196,13 @@ def _draw_classes(rng: random.Random, room: Room, bounds: tuple[int, int]) -> tu
 
 
 def _receptacles(classes: tuple[str, ...]) -> tuple[Receptacle, ...]:
+    """Number the receptacles of each class, and list them as ALFWorld does."""
     numbers: Counter[str] = Counter()
-    made: list[Receptacle] = []
-    for location, rtype in enumerate(classes, start=1):
+    classes_by_name: dict[str, str] = {}
+    for rtype in classes:
         numbers[rtype] += 1
-        name = f"{rtype.lower()} {numbers[rtype]}"
-        made.append(Receptacle(name, rtype, openable=rtype in OPENABLE, location=location))
-    return tuple(made)
+        classes_by_name[f"{rtype.lower()} {numbers[rtype]}"] = rtype
+    return tuple(
+        Receptacle(name, classes_by_name[name], classes_by_name[name] in OPENABLE, location=location)
+        for location, name in enumerate(sorted(classes_by_name, key=place_in_list), start=1)
+    )

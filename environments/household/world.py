@@ -103,9 +103,9 @@ def in_alfworld_order(world: World) -> World:
     another order is played just as well, but no game folder can hold it.
     """
     receptacles = sorted(
-        range(len(world.receptacles)), key=lambda i: _place_in_list(world.receptacles[i].name)
+        range(len(world.receptacles)), key=lambda i: place_in_list(world.receptacles[i].name)
     )
-    things = sorted(range(len(world.things)), key=lambda i: _place_in_list(world.things[i].name))
+    things = sorted(range(len(world.things)), key=lambda i: place_in_list(world.things[i].name))
     new_receptacle = {old: new for new, old in enumerate(receptacles)}
     new_thing = {old: new for new, old in enumerate(things)}
     return replace(
@@ -123,7 +123,8 @@ def in_alfworld_order(world: World) -> World:
     )
 
 
-def _place_in_list(name: str) -> tuple[str, int]:
+def place_in_list(name: str) -> tuple[str, int]:
+    """Return the sort key of a name such as "cabinet 2" in ALFWorld's lists."""
     kind, _, number = name.rpartition(" ")
     # A basin's identifier begins with what it is part of: Sink|...|SinkBasin.
     return f"{kind.removesuffix('basin')}_", -int(number)

