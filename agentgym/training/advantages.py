@@ -30,20 +30,28 @@ EPSILON = 1e-6
 class Advantage(Part, kind="advantage"):
     """How good each turn was."""
 
-    invalid_action_penalty: float = Field(default=0.0, ge=0)
-    """Subtracted from the value of a turn whose action was invalid, in units of reward (GiGPO: 0.1 at a
-    success reward of 10). It stays with the turn: earlier turns do not see it."""
-
     @abstractmethod
     def __call__(self, turns: TurnTable) -> Values:
         """Return the advantage of each turn, shape (R,)."""
 
-    def penalty(self, turns: TurnTable) -> Values:
-        """Return what each turn loses for an invalid action, shape (R,)."""
-        return self.invalid_action_penalty * (~turns.valid_R).astype(np.float64)
+
+class Penalised(Advantage):
+    """An advantage that makes invalid actions pay. The penalty stays with its turn: earlier ones do not see it."""
+
+    invalid_action_penalty: float = Field(default=0.0, ge=0)
+    """What a turn with an invalid action loses."""
+    penalty_in_statistics: bool = False
+    """False: the penalty is subtracted from the finished advantage. True, as verl-agent does: from the
+    reward, before the statistics; in a group that always fails the division by the deviation then blows
+    it up to the size of a success."""
+
+    def penalty(self, turns: TurnTable, in_statistics: bool) -> Values:
+        """Return what each turn loses at this point of the computation, shape (R,)."""
+        here = self.invalid_action_penalty if in_statistics == self.penalty_in_statistics else 0.0
+        return here * (~turns.valid_R).astype(np.float64)
 
 
-class GroupMean(Advantage, name="group_mean"):
+class GroupMean(Penalised, name="group_mean"):
     """Return minus the mean of the group (Dr.GRPO, arXiv 2503.20783); with `std`, divided by its sample
     standard deviation (GRPO, arXiv 2402.03300).
     """
@@ -54,13 +62,16 @@ class GroupMean(Advantage, name="group_mean"):
 
     def __call__(self, turns: TurnTable) -> Values:
         """Return (S - mean) / std over the group of each turn's trajectory, shape (R,)."""
-        score_R = turns.score_R - self.penalty(turns)
+        score_R = turns.score_R - self.penalty(turns, in_statistics=True)
         if self.statistics == "turn":
-            return normalise(score_R, score_R, turns.group_R, turns.group_R, self.std, self.singleton)
-        return normalise(score_R, turns.score_T, turns.group_R, turns.group_T, self.std, self.singleton)
+            sample_S, group_S = score_R, turns.group_R
+        else:
+            sample_S, group_S = turns.score_T, turns.group_T
+        advantage_R = normalise(score_R, sample_S, turns.group_R, group_S, self.std, self.singleton)
+        return advantage_R - self.penalty(turns, in_statistics=False)
 
 
-class StepGroup(Advantage, name="step_group"):
+class StepGroup(Penalised, name="step_group"):
     """GiGPO (arXiv 2505.10978, eqs. 3-8): an episode advantage over the group plus `weight` times a step
     advantage over the turns of the group that stood in the same state.
 
@@ -75,15 +86,10 @@ class StepGroup(Advantage, name="step_group"):
 
     def __call__(self, turns: TurnTable) -> Values:
         """Return episode advantage + weight x step advantage, shape (R,)."""
-        episode = GroupMean(
-            std=self.std,
-            statistics=self.statistics,
-            singleton=self.singleton,
-            invalid_action_penalty=self.invalid_action_penalty,
-        )
-        value_R = turns.returns(self.gamma) - self.penalty(turns)
+        shared = self.model_dump(exclude={"name", "weight", "gamma"})
+        value_R = turns.returns(self.gamma) - self.penalty(turns, in_statistics=True)
         step_R = normalise(value_R, value_R, turns.state_R, turns.state_R, self.std, "zero")
-        return episode(turns) + self.weight * step_R
+        return GroupMean(**shared)(turns) + self.weight * step_R
 
 
 def normalise(

@@ -50,7 +50,9 @@ def lay_out(lengths: Sequence[int], device: torch.device) -> Layout:
         indices = np.empty((len(block), longest), np.int64)
         for slot, row in enumerate(block):
             indices[slot] = starts[row] + np.minimum(np.arange(longest), lengths[row] - 1)
-            order_L[starts[row] : starts[row] + lengths[row]] = place + slot * longest + np.arange(lengths[row])
+            order_L[starts[row] : starts[row] + lengths[row]] = (
+                place + slot * longest + np.arange(lengths[row])
+            )
         blocks.append(torch.from_numpy(indices).to(device))
         place += indices.size
     return Layout(blocks, torch.from_numpy(order_L).to(device))
@@ -84,7 +86,9 @@ def _attend(
 def _gather(flat_LHD: Tensor, indices: Tensor) -> Tensor:
     """Return the block's tokens as (rows, heads, longest, D)."""
     rows, longest = indices.shape
-    return flat_LHD.index_select(0, indices.flatten()).view(rows, longest, *flat_LHD.shape[1:]).transpose(1, 2)
+    return (
+        flat_LHD.index_select(0, indices.flatten()).view(rows, longest, *flat_LHD.shape[1:]).transpose(1, 2)
+    )
 
 
 def _no_mask(*_: Any, **__: Any) -> None:

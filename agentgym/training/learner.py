@@ -78,7 +78,7 @@ class Learner:
         """Take the schedule's optimiser steps on `episodes` and return the metrics.
 
         `turns` is their credit table and `advantage_R` has one value per turn, shape (R,). Raises
-        `NonFiniteLoss` before any weight changes.
+        `NonFiniteLoss` or `SamplerGap` before the step that would have changed the weights.
         """
         lr = self.learning_rate(self.iteration)
         for group in self.optimiser.param_groups:
@@ -120,5 +120,10 @@ class Learner:
 def objective_of(recipe: Recipe) -> Objective:
     """Return the parts of a recipe that make the loss."""
     return Objective(
-        recipe.ratio, recipe.clip, recipe.regularisers, recipe.aggregation, recipe.rollout.temperature
+        recipe.ratio,
+        recipe.clip,
+        recipe.regularisers,
+        recipe.aggregation,
+        recipe.rollout.temperature,
+        recipe.gap_limit,
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import tomlkit
-from pydantic import Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import Field, PositiveInt, SerializeAsAny, ValidationError, model_validator
 
 from agentgym.core.errors import ConfigError, UnknownNameError, did_you_mean
 from agentgym.training.advantages import Advantage, GroupMean
@@ -54,7 +54,8 @@ class ModelSection(Settings):
     path: str = ""
     scratch: ScratchModel | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the trained weights. AdamW's small steps are lost in bfloat16 unless the learning rate is large."""
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelSection:
@@ -98,8 +99,8 @@ class AgentSection(Settings):
 
     system_prompt: str = ""
     action_format: Literal["plain", "tagged"] = "plain"
-    history: int | None = Field(default=None, ge=0)
-    """Exchanges kept besides the first; unset keeps all."""
+    history: Literal["full"] | PositiveInt = "full"
+    """How many of the last exchanges the agent sees besides the first observation."""
     show_admissible: bool = False
 
 

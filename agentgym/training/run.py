@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -48,18 +48,23 @@ class Run:
                 f"`agentgym train --resume {path}`."
             ) from None
         (path / "recipe.toml").write_text(recipe.to_toml(), "utf-8")
-        (path / "versions.json").write_text(json.dumps(_versions(), indent=2) + "\n", "utf-8")
+        (path / "versions.json").write_text(json.dumps(installed_versions(), indent=2) + "\n", "utf-8")
         (path / "evaluations").mkdir()
         return cls(path)
 
     @classmethod
-    def open(cls, name: str | Path, root: Path = Path("runs")) -> Run:
-        """Open a run by its directory, or by its name under `root`; raises `UnknownNameError`."""
+    def open(cls, name: str | Path, root: Path = Path("runs"), also: Sequence[str] = ()) -> Run:
+        """Open a run by its directory, or by its name under `root`.
+
+        Raises `UnknownNameError`; `also` are names that would have been understood besides runs.
+        """
         for path in (Path(name), root / name):
             if (path / "recipe.toml").is_file():
                 return cls(path)
         known = [entry.parent.name for entry in sorted(root.glob("*/recipe.toml"))]
-        raise UnknownNameError("run", str(name), known, f"Runs are directories such as {root}/NAME.")
+        raise UnknownNameError(
+            "run", str(name), [*known, *also], f"Runs are directories such as {root}/NAME."
+        )
 
     @property
     def name(self) -> str:
@@ -125,7 +130,8 @@ class Run:
                 partial.replace(self.path / file)
 
 
-def _versions() -> dict[str, Any]:
+def installed_versions() -> dict[str, Any]:
+    """Return the versions of Python and of the libraries that make the numbers."""
     found: dict[str, Any] = {"python": platform.python_version(), "platform": platform.platform()}
     for library in _LIBRARIES:
         try:

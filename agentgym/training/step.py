@@ -5,6 +5,7 @@ Legend: N trained tokens of a micro-batch, R turns, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,10 @@ class NonFiniteLoss(AgentGymError):
     """The loss or its gradient is not a number; the weights were left as they were."""
 
 
+class SamplerGap(AgentGymError):
+    """The sampler and the trainer disagree about the same tokens; the weights were left as they were."""
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
     """The parts of a recipe that make the loss."""
@@ -37,6 +42,8 @@ class Objective:
     aggregation: Aggregation
     temperature: float
     """The sampling temperature, at which log-probabilities are compared."""
+    gap_limit: float = math.inf
+    """Largest mean absolute gap, in nats, between the sampler's log-probabilities and the trainer's."""
 
 
 @dataclass(slots=True)
@@ -54,6 +61,11 @@ class Tally:
     gap_tokens: int = 0
     grad_norms: list[float] = field(default_factory=list[float])
 
+    @property
+    def gap_mean(self) -> float:
+        """Mean absolute gap between the sampler's and the trainer's log-probabilities, in nats."""
+        return self.gap / max(self.gap_tokens, 1)
+
     def metrics(self) -> dict[str, float]:
         """Return per-token means, and the mean gradient norm."""
         count = max(self.tokens, 1)
@@ -62,7 +74,7 @@ class Tally:
             "entropy": self.entropy / count,
             "clip_share": self.clipped / count,
             "kl": self.kl / count,
-            "gap_mean": self.gap / max(self.gap_tokens, 1),
+            "gap_mean": self.gap_mean,
             "gap_max": self.gap_max,
             "grad_norm": float(np.mean(self.grad_norms)) if self.grad_norms else 0.0,
             "trained_tokens": float(self.tokens),
@@ -99,14 +111,14 @@ def optimiser_step(
     """Take one step on the turns `chosen` (rows of the credit table).
 
     Rows in which no advantage and no regulariser would leave a gradient are not computed; they still
-    count in the aggregation's weights. Raises `NonFiniteLoss` before any weight changes.
+    count in the aggregation's weights. Raises `NonFiniteLoss` or `SamplerGap` before any weight changes.
     """
     weight_R = _turn_weights(turns, chosen, objective.aggregation)
     active_R = (weight_R > 0) & ((advantage_R != 0) | bool(objective.regularisers))
     live = [row for row in rows if active_R[row.turn].any()]
     optimiser.zero_grad(set_to_none=True)
     loss = 0.0
-    with packed_attention(model), fast_matmul():
+    with packed_attention(model), fast_matmul(model.device):
         for batch in micro_batches(live, tokens_per_microbatch, model.device):
             micro_loss = _micro_loss(model, reference, batch, weight_R, advantage_R, objective, tally)
             if not torch.isfinite(micro_loss):
@@ -114,6 +126,12 @@ def optimiser_step(
                 raise NonFiniteLoss(_blame(batch, turns))
             micro_loss.backward()
             loss += float(micro_loss.detach())
+    if tally.gap_mean > objective.gap_limit:
+        raise SamplerGap(
+            f"The sampler's log-probabilities are {tally.gap_mean:.3g} nats off the trainer's on average (limit "
+            f"{objective.gap_limit:g}): it would learn from what it did not do. Check that sampler and trainer "
+            "have the same weights, temperature and precision, or raise `gap_limit`."
+        )
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
     if not torch.isfinite(norm):
         optimiser.zero_grad(set_to_none=True)
@@ -202,13 +220,14 @@ def _blame(batch: MicroBatch, turns: TurnTable) -> str:
 
 
 @contextmanager
-def fast_matmul() -> Generator[None]:
+def fast_matmul(device: torch.device) -> Generator[None]:
     """Let CPU matrix products take oneDNN: still float32 without matrix units, twice as fast as the default.
 
-    It slows single-row products down, so it is on during updates only.
+    It slows single-row products down, so it is on during updates only. Other devices are left alone.
     """
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
+    if device.type == "cpu":
+        torch.set_float32_matmul_precision("medium")
     try:
         yield
     finally:

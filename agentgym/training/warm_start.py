@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -22,25 +22,19 @@ WARMUP_SHARE = 0.05
 """Part of the steps over which the learning rate rises."""
 
 
-@dataclass(frozen=True, slots=True)
-class WarmStartStep:
-    """Where the warm start stands."""
-
-    step: int
-    steps: int
-    loss: float
-    """Mean cross-entropy of the step's trained tokens, in nats."""
-
-
 def warm_start(
     model: PreTrainedModel,
     episodes: Sequence[Episode],
     settings: WarmStartSection,
     *,
     seed: int,
-    on_step: Callable[[WarmStartStep], None] | None = None,
+    on_step: Callable[[int, int, float], None] | None = None,
 ) -> float:
-    """Train `model` in place on demonstration episodes; return the mean loss of the last epoch."""
+    """Train `model` in place on demonstration episodes; return the mean loss of the last epoch.
+
+    `on_step` is told the step, counted from 1, the number of steps, and the step's mean cross-entropy in
+    nats.
+    """
     rows = (
         [_every_token(*pair) for pair in _pairs(episodes)] if settings.train_on == "all" else pack(episodes)
     )
@@ -50,13 +44,13 @@ def warm_start(
     )
     losses: list[float] = []
     model.train()
-    with packed_attention(model), fast_matmul():
+    with packed_attention(model), fast_matmul(model.device):
         for step, chosen in enumerate(plan):
             for group in optimiser.param_groups:
                 group["lr"] = settings.lr * _schedule(step, len(plan))
             losses.append(_train_step(model, optimiser, [rows[index] for index in chosen]))
             if on_step is not None:
-                on_step(WarmStartStep(step + 1, len(plan), losses[-1]))
+                on_step(step + 1, len(plan), losses[-1])
     model.eval()
     last_epoch = max(len(plan) // settings.epochs, 1)
     return float(np.mean(losses[-last_epoch:]))

@@ -1,0 +1,63 @@
+"""`agentgym`: the commands, and what becomes of errors.
+
+What the user got wrong ends with exit code 2 and a message; an interrupt with 130. Only a defect of
+agentgym itself shows a traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from agentgym import __version__
+from agentgym.cli.console import error_console
+from agentgym.cli.environments import check, envs, play
+from agentgym.cli.evaluation import evaluate
+from agentgym.cli.training import quickstart, train
+from agentgym.core.errors import AgentGymError
+
+app = typer.Typer(
+    name="agentgym",
+    help="The gym and the trainer for LLM agents that learn. Start with: agentgym quickstart",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (quickstart, envs, play, check, train):
+    app.command()(command)
+app.command(name="eval")(evaluate)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"agentgym {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave."),
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app()
+    except AgentGymError as error:
+        error_console().print(f"[bold red]Error:[/] {_plain(str(error))}", highlight=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        error_console().print("Interrupted.")
+        sys.exit(130)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

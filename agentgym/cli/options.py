@@ -1,0 +1,39 @@
+"""Options that several commands share, and how their text becomes values."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from agentgym.core.errors import ConfigError
+
+EnvName = Annotated[str, typer.Argument(help="An environment's id or short name; see `agentgym envs`.")]
+SplitName = Annotated[str, typer.Option("--split", help="train, select or heldout.")]
+EnvOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", "-o", metavar="KEY=VALUE", help="An option of the environment; may be repeated."
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Fixes every random choice.")]
+
+
+def parse_options(pairs: Sequence[str] | None) -> dict[str, Any]:
+    """Return `key=value` texts as a dict; values are read as TOML, bare words as strings.
+
+    >>> parse_options(["max_steps=20", "difficulty=easy"])
+    {'max_steps': 20, 'difficulty': 'easy'}
+    """
+    options: dict[str, Any] = {}
+    for pair in pairs or ():
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--option takes KEY=VALUE, got {pair!r}.")
+        try:
+            options[key] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            options[key] = text
+    return options

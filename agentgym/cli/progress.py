@@ -1,0 +1,75 @@
+"""A training run, shown in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+PLAIN_INTERVAL_S = 10.0
+"""Where the output is not a terminal, seconds between lines about a stage."""
+
+
+class TerminalProgress:
+    """One bar per stage, and a line for each finished iteration. A context manager.
+
+    Where the output is no terminal (a log file, a pipe), plain lines instead of bars.
+    """
+
+    def __init__(self, out: Console) -> None:
+        self._out = out
+        self._bars = Progress(
+            TextColumn("[bold]{task.description:<20}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
+            console=out,
+        )
+        self._current: TaskID | None = None
+        self._name, self._done, self._total, self._told = "", 0, 0, 0.0
+
+    def __enter__(self) -> Self:
+        if self._out.is_terminal:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def stage(self, name: str, total: int) -> None:
+        """Start a bar."""
+        self._name, self._done, self._total, self._told = name, 0, total, monotonic()
+        if self._out.is_terminal:
+            self._current = self._bars.add_task(name, total=total, note="")
+        else:
+            self._out.print(f"{name}: 0/{total}")
+
+    def advance(self, note: str = "") -> None:
+        """Move the bar by one."""
+        self._done += 1
+        if self._current is not None:
+            self._bars.update(self._current, advance=1, note=note)
+        elif self._done == self._total or monotonic() - self._told > PLAIN_INTERVAL_S:
+            self._told = monotonic()
+            self._out.print(f"{self._name}: {self._done}/{self._total} {note}".rstrip())
+
+    def iteration(self, iteration: int, metrics: Mapping[str, float], timing: Mapping[str, float]) -> None:
+        """Print the iteration's line."""
+        self._out.print(
+            f"[dim]{iteration + 1:>4}[/]  success [bold]{metrics['success']:6.1%}[/]  "
+            f"turns {metrics['turns']:4.1f}  entropy {metrics['entropy']:.3f}  "
+            f"clipped {metrics['clip_share']:5.1%}  gap {metrics['gap_mean']:.0e}  "
+            f"no signal {metrics['no_signal_share']:4.0%}  "
+            f"[dim]rollout {timing['rollout_s']:.1f} s, learning {timing['learn_s']:.1f} s[/]"
+        )
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._out.print(text)

@@ -1,0 +1,144 @@
+"""From a recipe's sections to the objects they describe."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from agentgym.agents.chat import ChatAgent
+from agentgym.core.env import AgentEnv
+from agentgym.core.errors import ConfigError
+from agentgym.core.policy import Policy, Sampling
+from agentgym.core.task import Split, Task
+from agentgym.policies.local import LocalPolicy
+from agentgym.policies.models import LoadedModel, ModelConfig, default_device, load_model, make_model
+from agentgym.policies.tokenizer import train_tokenizer
+from agentgym.registry import make
+from agentgym.rollout.collect import derive_seed
+from agentgym.training.demonstrations import Demonstration, demonstrate, tokenise
+from agentgym.training.progress import Progress
+from agentgym.training.recipe import Recipe, ScratchModel, WarmStartSection
+from agentgym.training.warm_start import warm_start
+
+
+def make_env(recipe: Recipe, split: Split = Split.TRAIN) -> AgentEnv:
+    """Make the recipe's environment over a split."""
+    return make(recipe.environment.id, split, **recipe.environment.options)
+
+
+def make_agent(recipe: Recipe, policy: Policy, temperature: float, name: str = "") -> ChatAgent:
+    """Make the recipe's agent around a policy, called `name` or by the recipe's own."""
+    rollout, agent = recipe.rollout, recipe.agent
+    return ChatAgent(
+        policy,
+        system_prompt=agent.system_prompt,
+        sampling=Sampling(temperature=temperature, top_p=rollout.top_p, max_tokens=rollout.max_tokens),
+        action_format=agent.action_format,
+        history=agent.history,
+        show_admissible=agent.show_admissible,
+        name=name or recipe.name,
+    )
+
+
+def make_policy(recipe: Recipe, loaded: LoadedModel) -> LocalPolicy:
+    """Make a policy that samples from a model in this process."""
+    return LocalPolicy(loaded.model, loaded.tokenizer, max_sessions=recipe.rollout.concurrency)
+
+
+def train_tasks(recipe: Recipe) -> Sequence[Task]:
+    """Return the tasks the recipe may learn from."""
+    return make_env(recipe).suite.tasks(Split.TRAIN)
+
+
+def open_model(recipe: Recipe, path: str) -> LoadedModel:
+    """Load a model for training, on the recipe's device and in its dtype."""
+    return load_model(path, device=_device(recipe), dtype=getattr(torch, recipe.model.dtype))
+
+
+def initial_model(recipe: Recipe, progress: Progress) -> LoadedModel:
+    """Return the model that reinforcement starts from: loaded or made, and warm-started if so configured."""
+    section = recipe.warm_start
+    demonstrations = [] if section is None else play_demonstrations(recipe, section, progress)
+    if recipe.model.scratch is None:
+        loaded = open_model(recipe, recipe.model.path)
+    else:
+        loaded = _from_scratch(recipe, recipe.model.scratch, demonstrations)
+    if section is not None:
+        _warm_start(recipe, section, loaded, demonstrations, progress)
+    return loaded
+
+
+def play_demonstrations(recipe: Recipe, section: WarmStartSection, progress: Progress) -> list[Demonstration]:
+    """Let the oracle play train tasks until it has solved as many as the recipe asks for."""
+    tasks, env = train_tasks(recipe), make_env(recipe)
+    order = np.random.default_rng(derive_seed(recipe.seed, "demonstrations")).permutation(len(tasks))
+    progress.stage("demonstrations", section.demonstrations)
+    found: list[Demonstration] = []
+    for number, index in enumerate(order):
+        if len(found) == section.demonstrations:
+            break
+        seed = derive_seed(recipe.seed, "demonstration", number)
+        played = demonstrate(
+            env, tasks[int(index)], noise=section.noise, seed=seed, max_turns=recipe.environment.max_turns
+        )
+        if played is not None:
+            found.append(played)
+            progress.advance()
+    env.close()
+    if len(found) < section.demonstrations:
+        raise ConfigError(
+            f"warm_start.demonstrations asks for {section.demonstrations}, but the oracle solved only "
+            f"{len(found)} of the {len(tasks)} train tasks within {recipe.environment.max_turns} turns."
+        )
+    return found
+
+
+def _from_scratch(
+    recipe: Recipe, section: ScratchModel, demonstrations: Sequence[Demonstration]
+) -> LoadedModel:
+    texts = [text for played in demonstrations for text in (*played.observations, *played.actions)]
+    tokenizer: PreTrainedTokenizerBase = train_tokenizer(texts, section.vocab_size)
+    sizes = section.model_dump(exclude={"vocab_size"})
+    model: PreTrainedModel = make_model(
+        ModelConfig(**sizes),
+        tokenizer,
+        seed=recipe.seed,
+        device=_device(recipe),
+        dtype=getattr(torch, recipe.model.dtype),
+    )
+    return LoadedModel(model, tokenizer)
+
+
+def _warm_start(
+    recipe: Recipe,
+    section: WarmStartSection,
+    loaded: LoadedModel,
+    demonstrations: Sequence[Demonstration],
+    progress: Progress,
+) -> None:
+    episodes = asyncio.run(
+        tokenise(
+            demonstrations,
+            loaded.tokenizer,
+            lambda policy: make_agent(recipe, policy, temperature=1.0),
+            lambda: make_env(recipe),
+        )
+    )
+    started = False
+
+    def on_step(step: int, steps: int, loss: float) -> None:
+        nonlocal started
+        if not started:
+            progress.stage("warm start", steps)
+            started = True
+        progress.advance(f"loss {loss:.3f}")
+
+    warm_start(loaded.model, episodes, section, seed=recipe.seed, on_step=on_step)
+
+
+def _device(recipe: Recipe) -> torch.device:
+    return default_device() if recipe.model.device == "auto" else torch.device(recipe.model.device)

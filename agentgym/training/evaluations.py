@@ -1,0 +1,66 @@
+"""The evaluations that belong to a run: held-out before and after, `select` in between."""
+
+from __future__ import annotations
+
+import asyncio
+
+from agentgym.core.task import Split
+from agentgym.evaluation.report import Evaluation
+from agentgym.evaluation.runner import evaluate
+from agentgym.policies.local import LocalPolicy
+from agentgym.training.assembly import make_agent
+from agentgym.training.progress import Progress
+from agentgym.training.run import Run
+
+
+class Evaluations:
+    """Plays and keeps a run's evaluations; one that is on disk already is not played again."""
+
+    def __init__(self, run: Run, policy: LocalPolicy, progress: Progress) -> None:
+        self._run = run
+        self._policy = policy
+        self._progress = progress
+
+    def heldout(self, name: str) -> None:
+        """Evaluate on the held-out tasks as `name` (before, after), unless the recipe has none."""
+        tasks = self._run.recipe.evaluation.heldout_tasks
+        if tasks:
+            self._evaluate(name, Split.HELDOUT, tasks)
+
+    def select(self, iteration: int) -> None:
+        """Evaluate on the `select` tasks where the recipe wants it after `iteration` iterations."""
+        section = self._run.recipe.evaluation
+        if section.every and iteration % section.every == 0:
+            self._evaluate(f"select-{iteration:06d}", Split.SELECT, section.select_tasks)
+
+    def _evaluate(self, name: str, split: Split, tasks: int) -> None:
+        path = self._run.evaluation(name)
+        if path.is_file():
+            return
+        recipe = self._run.recipe
+        asyncio.run(
+            evaluate(
+                recipe.environment.id,
+                make_agent(recipe, self._policy, recipe.evaluation.temperature),
+                split,
+                tasks=tasks,
+                samples=recipe.evaluation.samples,
+                seed=recipe.seed,
+                max_turns=recipe.environment.max_turns,
+                options=recipe.environment.options,
+                concurrency=recipe.rollout.concurrency,
+                label=name,
+                on_progress=lambda _, done, total: self._told(name, done, total),
+            )
+        ).save(path)
+
+    def _told(self, name: str, done: int, total: int) -> None:
+        if done == 1:
+            self._progress.stage(f"evaluation, {name}", total)
+        self._progress.advance()
+
+
+def load_evaluation(run: Run, name: str) -> Evaluation | None:
+    """Return a kept evaluation, or None where it was not made."""
+    path = run.evaluation(name)
+    return Evaluation.load(path) if path.is_file() else None

@@ -1,0 +1,192 @@
+"""The trainer: rollout -> credit -> learn -> publish, until the recipe's iterations are done.
+
+Each iteration is finished when its checkpoint is on disk; whatever an interrupted one left behind is
+dropped on resume and done again, with the same numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Sequence
+from time import perf_counter
+
+from agentgym.core.errors import InfrastructureError, StoreFault
+from agentgym.core.trace import Episode
+from agentgym.policies.models import LoadedModel, save_model
+from agentgym.rollout.collect import collect, plan_groups
+from agentgym.store.store import Store
+from agentgym.store.tables import RunStatus
+from agentgym.store.writer import EpisodeWriter
+from agentgym.training.assembly import (
+    initial_model,
+    make_agent,
+    make_env,
+    make_policy,
+    open_model,
+    train_tasks,
+)
+from agentgym.training.checkpoint import (
+    checkpoints,
+    latest_checkpoint,
+    load_optimiser,
+    save_checkpoint,
+    verify,
+)
+from agentgym.training.evaluations import Evaluations
+from agentgym.training.learner import Learner
+from agentgym.training.metrics import rollout_metrics
+from agentgym.training.plot import plot_learning_curve
+from agentgym.training.progress import Progress, Silent
+from agentgym.training.run import Run, installed_versions
+from agentgym.training.turns import TurnTable
+
+
+class Trainer:
+    """Carries out a run from its recipe, from the beginning or from its last checkpoint."""
+
+    def __init__(self, run: Run, progress: Progress | None = None) -> None:
+        self.run = run
+        self.recipe = run.recipe
+        self.progress = progress or Silent()
+
+    def train(self) -> None:
+        """Do what is left of the run. Raises `StoreFault` when the disk is full; nothing finished is lost."""
+        try:
+            with Store(self.run.store) as store:
+                self._enter(store)
+                try:
+                    self._train(store)
+                except BaseException:
+                    store.set_status(self.run.name, RunStatus.FAILED)
+                    raise
+                store.set_status(self.run.name, RunStatus.FINISHED)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise StoreFault(
+                f"No space left for the run {self.run.path}. Its last finished iteration is safe: free some "
+                f"space, then `agentgym train --resume {self.run.path}`."
+            ) from error
+
+    def _enter(self, store: Store) -> None:
+        """Make the store agree with the last checkpoint, adding the run if it is new."""
+        if self.run.name not in {row.id for row in store.runs()}:
+            store.create_run(
+                self.run.name,
+                "train",
+                config=self.recipe.model_dump(mode="json"),
+                versions=installed_versions(),
+            )
+        finished = verify(latest_checkpoint(self.run.checkpoints)) if checkpoints(self.run.checkpoints) else 0
+        self.run.forget_from(finished)
+        store.delete_from(self.run.name, finished)
+        store.set_status(self.run.name, RunStatus.RUNNING)
+
+    def _train(self, store: Store) -> None:
+        loaded, learner = self._open()
+        policy = make_policy(self.recipe, loaded)
+        policy.set_version(learner.iteration)
+        evaluations = Evaluations(self.run, policy, self.progress)
+        evaluations.heldout("before")
+        self.progress.stage("reinforcement", self.recipe.iterations)
+        for _ in range(learner.iteration):
+            self.progress.advance()
+        agent = make_agent(self.recipe, policy, self.recipe.rollout.temperature)
+        tasks = train_tasks(self.recipe)
+        with EpisodeWriter(store, self.run.name) as writer:
+            while learner.iteration < self.recipe.iterations:
+                iteration = learner.iteration
+                started = perf_counter()
+                chosen = self.recipe.sampling.draw(
+                    tasks, self.recipe.rollout.tasks, iteration, self.recipe.seed
+                )
+                plans = plan_groups(
+                    chosen,
+                    self.recipe.rollout.group_size,
+                    label=f"train-{iteration:06d}",
+                    seed=self.recipe.seed,
+                )
+                episodes = asyncio.run(
+                    collect(
+                        plans,
+                        agent,
+                        lambda: make_env(self.recipe),
+                        concurrency=self.recipe.rollout.concurrency,
+                        max_turns=self.recipe.environment.max_turns,
+                        on_episode=lambda episode: writer.write(episode, iteration=iteration),  # noqa: B023
+                    )
+                )
+                rolled_out = perf_counter()
+                metrics = self._learn(learner, episodes)
+                policy.set_version(learner.iteration)
+                learned = perf_counter()
+                writer.flush()
+                self._save(store, loaded, learner, metrics)
+                self.progress.advance(f"success {metrics['success']:.0%}")
+                self.progress.iteration(
+                    iteration, metrics, self._time(iteration, metrics, started, rolled_out, learned)
+                )
+                evaluations.select(learner.iteration)
+        evaluations.heldout("after")
+        plot_learning_curve(self.run)
+
+    def _open(self) -> tuple[LoadedModel, Learner]:
+        """Return the model and its learner as the last checkpoint has them, or as the run begins."""
+        if not checkpoints(self.run.checkpoints):
+            loaded = initial_model(self.recipe, self.progress)
+            save_model(loaded.model, loaded.tokenizer, self.run.warm_start)
+            learner = Learner.from_recipe(loaded.model, self.recipe)
+            self._checkpoint(loaded, learner)
+            return loaded, learner
+        latest = latest_checkpoint(self.run.checkpoints)
+        loaded = open_model(self.recipe, str(latest))
+        reference = open_model(self.recipe, str(self.run.warm_start)).model
+        learner = Learner.from_recipe(loaded.model, self.recipe, reference)
+        load_optimiser(latest, learner.optimiser)
+        learner.iteration = verify(latest)
+        self.progress.say(f"Resuming {self.run.path} after {learner.iteration} finished iterations.")
+        return loaded, learner
+
+    def _learn(self, learner: Learner, episodes: Sequence[Episode]) -> dict[str, float]:
+        scored = [episode for episode in episodes if episode.outcome.scored]
+        if not scored:
+            raise InfrastructureError(
+                f"None of the {len(episodes)} episodes of iteration {learner.iteration} could be scored. The "
+                f"first failed with:\n{episodes[0].error}"
+            )
+        turns = TurnTable.from_episodes(scored)
+        advantage_R = self.recipe.advantage(turns)
+        metrics = rollout_metrics(scored, turns, advantage_R)
+        metrics["unscored"] = float(len(episodes) - len(scored))
+        return {**metrics, **learner.learn(scored, turns, advantage_R)}
+
+    def _save(self, store: Store, loaded: LoadedModel, learner: Learner, metrics: dict[str, float]) -> None:
+        iteration = learner.iteration - 1
+        store.log_metrics(self.run.name, iteration, metrics)
+        self.run.append("metrics.jsonl", iteration, metrics)
+        last = learner.iteration == self.recipe.iterations
+        if last or learner.iteration % self.recipe.checkpoint.every == 0:
+            self._checkpoint(loaded, learner)
+
+    def _checkpoint(self, loaded: LoadedModel, learner: Learner) -> None:
+        save_checkpoint(
+            self.run.checkpoints,
+            learner.iteration,
+            lambda path: save_model(loaded.model, loaded.tokenizer, path),
+            learner.optimiser,
+            self.recipe.checkpoint.keep,
+        )
+
+    def _time(
+        self, iteration: int, metrics: dict[str, float], started: float, rolled_out: float, learned: float
+    ) -> dict[str, float]:
+        timing = {
+            "rollout_s": rolled_out - started,
+            "learn_s": learned - rolled_out,
+            "save_s": perf_counter() - learned,
+            "sampled_tokens_per_s": metrics["sampled_tokens"] / (rolled_out - started),
+            "learned_tokens_per_s": metrics["computed_tokens"] / (learned - rolled_out),
+        }
+        self.run.append("timing.jsonl", iteration, timing)
+        return timing
