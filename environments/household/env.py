@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from agentgym.environments.household.world import World
 _MAGIC = b"agentgym household 1\n"
 _HEADER = struct.Struct("<IBI")
 """Steps taken, whether the episode is over, bytes of the task that follows."""
+_CHECKSUM_BYTES = 8
 
 
 class WorldSuite(TaskSuite, Protocol):
@@ -134,7 +136,8 @@ class HouseholdEnv(AgentEnv):
         """Return the task, the steps taken and the state of the game."""
         engine = self._playing()
         header = _HEADER.pack(self._steps, self._over, len(self._saved_task))
-        return b"".join((_MAGIC, header, self._saved_task, engine.save()))
+        body = b"".join((header, self._saved_task, engine.save()))
+        return _MAGIC + _checksum(body) + body
 
     def restore(self, snapshot: bytes) -> None:
         """Go back to a snapshot, of this or another environment over the same suite and split.
@@ -215,13 +218,21 @@ def _task_option(options: Mapping[str, Any] | None) -> Task | str | None:
 
 def _unpack(snapshot: bytes) -> tuple[int, bool, bytes, bytes]:
     """Split a snapshot into steps taken, whether the episode is over, its task and its state."""
-    start = len(_MAGIC) + _HEADER.size
-    if not snapshot.startswith(_MAGIC) or len(snapshot) < start:
+    if not snapshot.startswith(_MAGIC):
         raise UsageError(
             f"These {len(snapshot)} bytes are no snapshot of a household environment; restore a snapshot "
             "in an environment of the kind that made it."
         )
-    steps, over, length = _HEADER.unpack_from(snapshot, len(_MAGIC))
-    if len(snapshot) < start + length:
-        raise UsageError(f"A household snapshot was cut off after {len(snapshot)} bytes; make it again.")
-    return steps, bool(over), snapshot[start : start + length], snapshot[start + length :]
+    start = len(_MAGIC) + _CHECKSUM_BYTES
+    body = snapshot[start:]
+    if snapshot[len(_MAGIC) : start] != _checksum(body):
+        raise UsageError(
+            f"A household snapshot of {len(snapshot)} bytes is damaged or cut off; make it again."
+        )
+    steps, over, length = _HEADER.unpack_from(body)
+    state = _HEADER.size + length
+    return steps, bool(over), body[_HEADER.size : state], body[state:]
+
+
+def _checksum(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=_CHECKSUM_BYTES).digest()

@@ -221,7 +221,8 @@ def test_foreign_and_damaged_snapshots_are_refused() -> None:
     for seed in (1, 2):  # while playing the same task, and another one
         env.reset(seed=seed)
         before = env.snapshot()
-        for wrong in (b"", b"something else", saved[:40], saved[: len(saved) // 2], saved[:-1], saved + b"x"):
+        flipped = [saved[:i] + bytes([saved[i] ^ 1]) + saved[i + 1 :] for i in range(0, len(saved), 7)]
+        for wrong in (b"", b"something else", saved[:24], saved[:40], saved[:-1], saved + b"x", *flipped):
             with pytest.raises(UsageError):
                 env.restore(wrong)
             assert env.snapshot() == before
