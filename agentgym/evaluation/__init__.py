@@ -1,0 +1,1 @@
+"""Whether a policy is good, and whether it got better: runs over fixed tasks, intervals, paired comparison."""
