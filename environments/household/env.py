@@ -135,8 +135,9 @@ class HouseholdEnv(AgentEnv):
     def snapshot(self) -> bytes:
         """Return the task, the steps taken and the state of the game."""
         engine = self._playing()
-        header = _HEADER.pack(self._steps, self._over, len(self._saved_task))
-        body = b"".join((header, self._saved_task, engine.save()))
+        saved_task = self._task_as_bytes()
+        header = _HEADER.pack(self._steps, self._over, len(saved_task))
+        body = b"".join((header, saved_task, engine.save()))
         return _MAGIC + _checksum(body) + body
 
     def restore(self, snapshot: bytes) -> None:
@@ -146,7 +147,7 @@ class HouseholdEnv(AgentEnv):
         or split.
         """
         steps, over, saved_task, saved_state = _unpack(snapshot)
-        same = saved_task == self._saved_task
+        same = self._task is not None and saved_task == self._task_as_bytes()
         task = self.task if same else Task.from_json(json.loads(saved_task))
         engine = self._playing() if same else self._engine_of(task)
         engine.load(saved_state)
@@ -178,9 +179,14 @@ class HouseholdEnv(AgentEnv):
         if engine is not self._engine:
             self._engine = engine
             self._task = task
-            self._saved_task = json.dumps(task.to_json(), sort_keys=True).encode()
+            self._saved_task = b""
         self._steps = steps
         self._over = over
+
+    def _task_as_bytes(self) -> bytes:
+        if not self._saved_task:
+            self._saved_task = json.dumps(self.task.to_json(), sort_keys=True).encode()
+        return self._saved_task
 
     def _info(self, engine: Engine, valid: bool) -> dict[str, Any]:
         info: dict[str, Any] = {
