@@ -121,6 +121,12 @@ class SlotCache:
         _, kv_heads, size = like_NKD.shape
         return like_NKD.new_zeros(self._slots, kv_heads, self._length, size)
 
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` positions of slot `source` to slot `target`."""
+        for keys, values in self._layers.values():
+            keys[target, :, :length] = keys[source, :, :length]
+            values[target, :, :length] = values[source, :, :length]
+
     def wipe(self, slot: int) -> None:
         """Zero a slot, so that no stale infinity can leak through a mask."""
         for keys, values in self._layers.values():

@@ -57,6 +57,8 @@ class Lane:
     name: str
     slot: int | None = None
     cached: int = 0
+    opening: tuple[int, ...] = ()
+    """The tokens that others may copy from its slot: the context it began with, but for the last."""
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +73,8 @@ class Row:
     uniforms: Sequence[float]
     """One number in [0, 1) for each token that may be sampled."""
     version: int
+    opening: tuple[int, ...] = ()
+    """The context but for its last token, where the conversation has none of it cached."""
     logprobs: list[float] = field(default_factory=list[float])
     finish: FinishReason | None = None
     fault: InferenceFault | None = None
@@ -108,6 +112,7 @@ class Engine:
         self._idle: OrderedDict[Lane, None] = OrderedDict()
         self._waiting: list[Row] = []
         self._active: list[Row] = []
+        self._openings: dict[tuple[int, ...], Lane] = {}
 
     @property
     def busy(self) -> bool:
@@ -116,8 +121,16 @@ class Engine:
 
     def submit(self, row: Row) -> None:
         """Queue an answer. At least one token of its context is fed, so that there is something to sample."""
-        row.lane.cached = min(row.lane.cached, len(row.ids) - 1)
+        self.keep(row.lane, len(row.ids) - 1)
+        if row.lane.cached == 0:
+            row.opening = tuple(row.ids[:-1])
         self._waiting.append(row)
+
+    def keep(self, lane: Lane, length: int) -> None:
+        """Cut what is cached of a conversation to its first `length` tokens; the others have changed."""
+        lane.cached = min(lane.cached, length)
+        if lane.cached < len(lane.opening):
+            self._forget_opening(lane)
 
     def cancel(self, row: Row) -> None:
         """Forget an answer; its conversation keeps the cache of the context."""
@@ -125,12 +138,16 @@ class Engine:
             self._waiting.remove(row)
         elif row in self._active:
             self._active.remove(row)
-            row.lane.cached = min(row.lane.cached, row.prompt_length)
+            self.keep(row.lane, row.prompt_length)
+        else:
+            return
+        if row.lane.slot is not None:
             self._idle[row.lane] = None
 
     def release(self, lane: Lane) -> None:
         """Give the conversation's slot to others."""
         self._idle.pop(lane, None)
+        self._forget_opening(lane)
         if lane.slot is not None:
             heappush(self._free, lane.slot)
         lane.slot, lane.cached = None, 0
@@ -138,14 +155,15 @@ class Engine:
     def invalidate(self) -> None:
         """Drop all keys and values: they were made by other weights."""
         for lane in [*self._idle, *(row.lane for row in self._waiting), *(row.lane for row in self._active)]:
-            lane.cached = 0
+            self.keep(lane, 0)
 
     def drop_all(self) -> list[Row]:
         """Forget every unfinished answer and return them."""
         rows = [*self._active, *self._waiting]
-        for row in self._active:
-            row.lane.cached = 0
-            self._idle[row.lane] = None
+        for row in rows:
+            self.keep(row.lane, 0)
+            if row.lane.slot is not None:
+                self._idle[row.lane] = None
         self._active, self._waiting = [], []
         return rows
 
@@ -154,6 +172,7 @@ class Engine:
         """Run one forward and return the answers it finished (with `finish` or `fault` set)."""
         self._admit()
         rows, spans = self._schedule()
+        assert rows or not self.busy, "every waiting answer is blocked"
         if not rows:
             return []
         complete = [
@@ -180,11 +199,39 @@ class Engine:
                 self._idle.pop(row.lane, None)
         still: list[Row] = []
         for row in self._waiting:
-            if row.lane.slot is None and not self._take_slot(row.lane):
+            if self._opening_under_way(row) or (row.lane.slot is None and not self._take_slot(row.lane)):
                 still.append(row)
                 continue
+            if row.lane.cached == 0:
+                self._share_opening(row)
             self._active.append(row)
         self._waiting = still
+
+    def _opening_under_way(self, row: Row) -> bool:
+        """Whether another conversation is just computing the context that this one begins with."""
+        if row.lane.cached:
+            return False
+        other = self._openings.get(row.opening)
+        return other is not None and other is not row.lane and other.cached < len(row.opening)
+
+    def _share_opening(self, row: Row) -> None:
+        """Copy the context from a conversation that began with the same one, or offer it to others.
+
+        The rollouts of a group all begin alike, so that their first prompt is computed once.
+        """
+        lane, other = row.lane, self._openings.get(row.opening)
+        if other is not None and other.slot is not None and lane.slot is not None:
+            self._cache.reserve(lane.slot + 1, len(row.opening))
+            self._cache.copy(other.slot, lane.slot, len(row.opening))
+            lane.cached = len(row.opening)
+        elif row.opening:
+            lane.opening = row.opening
+            self._openings[row.opening] = lane
+
+    def _forget_opening(self, lane: Lane) -> None:
+        if self._openings.get(lane.opening) is lane:
+            del self._openings[lane.opening]
+        lane.opening = ()
 
     def _take_slot(self, lane: Lane) -> bool:
         if not self._free and self._idle:
@@ -263,7 +310,7 @@ class Engine:
             f"Session {row.lane.name!r}: the model's logits are not finite after {len(row.ids) - 1} tokens. "
             "Check the weights (a diverged training step?) or use a wider dtype."
         )
-        row.lane.cached = 0
+        self.keep(row.lane, 0)
         if row.lane.slot is not None:
             self._cache.wipe(row.lane.slot)
 
@@ -298,7 +345,7 @@ def check_supported(model: PreTrainedModel, cache: SlotCache) -> None:
     """
     config: Any = model.config
     own: Any = model
-    size = min(11, cache.max_context)
+    size = 11
     ids = [(7 * index + 3) % config.vocab_size for index in range(size)]
     first = size // 2
     advice = "Use a decoder-only model with full attention (Qwen3, Llama, ...), or serve it over an endpoint."
@@ -306,8 +353,9 @@ def check_supported(model: PreTrainedModel, cache: SlotCache) -> None:
     cache.reserve(1, size)
     try:
         forward_packed(model, cache, [RowSpan(0, 0, first)], ids[:first], [0])
-        forward_packed(model, cache, [RowSpan(0, first, size - 1 - first)], ids[first:-1], [0])
-        cached = forward_packed(model, cache, [RowSpan(0, size - 1, 1)], ids[-1:], [0])[0]
+        forward_packed(model, cache, [RowSpan(0, first, 1)], ids[first : first + 1], [0])
+        rest = RowSpan(0, first + 1, size - first - 1)
+        cached = forward_packed(model, cache, [rest], ids[first + 1 :], [0])[0]
         with evaluation_mode(model):
             inputs = torch.tensor([ids], device=model.device)
             expected = own(input_ids=inputs, use_cache=False).logits[0, -1]

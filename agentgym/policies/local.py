@@ -74,8 +74,10 @@ class LocalPolicy:
         config: Any = model.config
         limit: int | None = getattr(config, "max_position_embeddings", None)
         self.max_context = max_context or limit or 4096
-        if limit is not None and self.max_context > limit:
-            raise ConfigError(f"max_context must be at most {limit} for this model, got {max_context}.")
+        if self.max_context < 16 or (limit is not None and self.max_context > limit):
+            raise ConfigError(
+                f"max_context must be from 16 to {limit or 'what the model was trained for'}, got {max_context}."
+            )
         if max_sessions < 1 or max_batch_tokens < 1:
             raise ConfigError(
                 f"max_sessions and max_batch_tokens must be at least 1, got {max_sessions} and {max_batch_tokens}."
@@ -109,8 +111,6 @@ class LocalPolicy:
         """Say that the weights have changed: caches made by the old ones are dropped, conversations stay."""
         self._version = version
         self._engine.invalidate()
-        for session in self._sessions.values():
-            session.lane.cached = 0
 
     def end_session(self, session_id: str) -> None:
         """Forget a conversation and free its slot; a request of it still under way is cancelled."""
@@ -192,7 +192,7 @@ class LocalPolicy:
             uniforms.random(max(0, min(room, request.sampling.max_tokens)), np.float32).tolist(),
             self._version,
         )
-        session.lane.cached = min(session.lane.cached, context.prompt_start)
+        self._engine.keep(session.lane, context.prompt_start)
         if room < 1:
             row.finish = FinishReason.CONTEXT
             ticket.future.set_result(self._complete(row, ticket))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     PreTrainedModel,
@@ -115,7 +116,7 @@ def load_model(
     try:
         with _no_progress_bars():
             model = auto.from_pretrained(str(path), use_safetensors=True, dtype=dtype or default_dtype(place))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"No model could be loaded from {str(path)!r}: {error}") from error
     return LoadedModel(model.to(device=place).eval(), load_tokenizer(path))
 

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from agentgym.core.message import Message
 from agentgym.core.tool import ToolSpec
+from agentgym.policies.tokenizer import CHAT_TEMPLATE, render_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class ChatRenderer:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer: Any = tokenizer
+        self._plain = self._tokenizer.chat_template == CHAT_TEMPLATE
         self._fast: Any = None
         if isinstance(tokenizer, PreTrainedTokenizerFast):
             # The library's own layer costs several times the encoding of a short text.
@@ -49,6 +51,8 @@ class ChatRenderer:
 
     def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> str:
         """Return the conversation as text, up to where the assistant's next answer begins."""
+        if self._plain and not tools and not any(message.tool_calls for message in messages):
+            return render_plain(messages)
         return self._tokenizer.apply_chat_template(
             [_as_template_message(message) for message in messages],
             tools=[tool.to_openai() for tool in tools] or None,

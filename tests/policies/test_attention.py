@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import PreTrainedModel
+
+from agentgym.policies.attention import (
+    RowSpan,
+    SlotCache,
+    evaluation_mode,
+    plan_runs,
+    slot_attention_in,
+    token_positions,
+)
+from agentgym.policies.engine import forward_packed
+
+spans = st.lists(
+    st.builds(RowSpan, st.integers(0, 40), st.integers(0, 300), st.integers(1, 40)),
+    max_size=30,
+    unique_by=lambda span: span.slot,
+)
+
+
+@given(spans, st.floats(0, 1e5))
+def test_runs_cover_the_rows_in_order_with_ascending_slots(rows: list[RowSpan], call_cost: float) -> None:
+    runs = list(plan_runs(rows, call_cost))
+    assert [index for first, last in runs for index in range(first, last)] == list(range(len(rows)))
+    for first, last in runs:
+        slots = [row.slot for row in rows[first:last]]
+        assert slots == sorted(set(slots))
+
+
+def test_free_calls_are_never_merged_over_a_gap_and_dear_ones_always() -> None:
+    rows = [RowSpan(0, 100, 1), RowSpan(1, 200, 1), RowSpan(9, 5, 1)]
+    assert list(plan_runs(rows, 0.0)) == [(0, 1), (1, 2), (2, 3)]
+    assert list(plan_runs(rows, 1e9)) == [(0, 3)]
+    assert list(plan_runs([RowSpan(0, 100, 1), RowSpan(1, 100, 1)], 0.0)) == [(0, 2)]
+
+
+def test_positions_follow_what_is_cached() -> None:
+    assert token_positions([RowSpan(4, 0, 3), RowSpan(2, 7, 2)]).tolist() == [0, 1, 2, 7, 8]
+
+
+def plain_last_logits(model: PreTrainedModel, ids: list[int]) -> torch.Tensor:
+    return model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1]
+
+
+@torch.no_grad()
+def test_any_cut_into_pieces_gives_the_logits_of_one_forward(any_model: PreTrainedModel) -> None:
+    texts = {0: list(range(3, 40)), 3: list(range(50, 61)), 4: list(range(9, 29)), 7: [5, 5, 5, 8]}
+    pieces = [  # in each forward: slot -> how many tokens
+        {0: 30, 7: 2},
+        {3: 1, 4: 19, 7: 1},
+        {0: 1, 3: 9},
+        {0: 6, 3: 1, 4: 1, 7: 1},
+    ]
+    cache = SlotCache(8, 64)
+    cached = dict.fromkeys(texts, 0)
+    logits: dict[int, torch.Tensor] = {}
+    for piece in pieces:
+        rows = [RowSpan(slot, cached[slot], count) for slot, count in piece.items()]
+        rows.sort(key=lambda row: (row.new > 1, row.slot))
+        ids = [token for row in rows for token in texts[row.slot][row.cached : row.cached + row.new]]
+        cache.reserve(max(texts) + 1, max(row.cached + row.new for row in rows))
+        output = forward_packed(any_model, cache, rows, ids, range(len(rows)))
+        for row, row_logits in zip(rows, output, strict=True):
+            cached[row.slot] += row.new
+            logits[row.slot] = row_logits
+    for slot, ids in texts.items():
+        assert cached[slot] == len(ids)
+        torch.testing.assert_close(logits[slot], plain_last_logits(any_model, ids), atol=2e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_growing_copying_and_wiping_slots(model: PreTrainedModel) -> None:
+    ids = list(range(10, 30))
+    cache = SlotCache(64, 512)
+    cache.reserve(1, 20)
+    forward_packed(model, cache, [RowSpan(0, 0, 19)], ids[:19], [0])
+    cache.reserve(40, 400)  # both sides grow; what is there stays
+    cache.copy(0, 33, 19)
+    cache.wipe(0)
+    (logits,) = forward_packed(model, cache, [RowSpan(33, 19, 1)], ids[19:], [0])
+    torch.testing.assert_close(logits, plain_last_logits(model, ids), atol=2e-4, rtol=1e-4)
+    (wiped,) = forward_packed(model, cache, [RowSpan(0, 19, 1)], ids[19:], [0])
+    assert not torch.allclose(wiped, logits, atol=1e-2)
+
+
+def test_the_model_is_put_back_as_it_was(own_model: PreTrainedModel) -> None:
+    own_model.train()
+    frozen = next(itertools.islice(own_model.modules(), 3, None))
+    frozen.eval()
+    config: Any = own_model.config
+    before: str = config._attn_implementation
+
+    def fail_inside() -> None:
+        with slot_attention_in(own_model):
+            assert not own_model.training
+            assert config._attn_implementation != before
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_inside()
+    assert config._attn_implementation == before
+    assert own_model.training
+    assert not frozen.training
+    with evaluation_mode(own_model.eval()):
+        pass
+    assert not own_model.training

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
+
+from agentgym.core.errors import CheckpointError, ConfigError
+from agentgym.core.message import Message, Role
+from agentgym.core.tool import ToolCall, ToolSpec
+from agentgym.policies.rendering import ChatRenderer
+from agentgym.policies.tokenizer import (
+    CHAT_TEMPLATE,
+    END_OF_TURN,
+    MIN_VOCAB_SIZE,
+    load_tokenizer,
+    render_plain,
+    train_tokenizer,
+)
+
+TEXTS = ["go to cabinet 3", "take mug 1 from cabinet 3", "put mug 12 in drawer 2"] * 4
+TOKENIZER = train_tokenizer(TEXTS, 330)
+
+roles: st.SearchStrategy[Role] = st.sampled_from(["system", "user", "assistant", "tool"])
+conversations = st.lists(st.builds(Message, roles, st.text()), min_size=1, max_size=5)
+plain_text = st.text().filter(lambda text: "<|" not in text)
+
+
+@given(plain_text)
+def test_every_text_survives_the_round_trip(text: str) -> None:
+    renderer = ChatRenderer(TOKENIZER)
+    assert renderer.decode(renderer.encode(text)) == text
+
+
+@given(conversations)
+def test_plain_rendering_is_the_template(messages: list[Message]) -> None:
+    own: Any = TOKENIZER
+    rendered = own.apply_chat_template(
+        [{"role": message.role, "content": message.content} for message in messages],
+        add_generation_prompt=True,
+        tokenize=False,
+    )
+    assert rendered == render_plain(messages)
+
+
+@given(conversations, conversations)
+def test_a_longer_conversation_starts_with_the_shorter(first: list[Message], more: list[Message]) -> None:
+    renderer = ChatRenderer(TOKENIZER)
+    answer = Message("assistant", "go")
+    assert renderer.render([*first, answer, *more]).startswith(renderer.render(first) + "go" + END_OF_TURN)
+
+
+def test_names_and_numbers_are_pieces_with_their_space() -> None:
+    assert TOKENIZER.convert_ids_to_tokens(ChatRenderer(TOKENIZER).encode("go to cabinet 3")) == [
+        "go",
+        "Ġto",
+        "Ġcabinet",
+        "Ġ3",
+    ]
+
+
+def test_special_tokens_are_one_id_each() -> None:
+    ids = ChatRenderer(TOKENIZER).encode("<|system|><|user|><|assistant|><|tool|><|end|><|pad|>")
+    assert len(ids) == len(set(ids)) == 6
+
+
+def test_tools_and_calls_are_rendered() -> None:
+    call = ToolCall("search", {"query": "mug"}, "1")
+    text = ChatRenderer(TOKENIZER).render(
+        [Message("user", "find"), Message("assistant", "", (call,)), Message("tool", "none", (), "1")],
+        [ToolSpec("search", "Look something up.")],
+    )
+    assert "Look something up." in text
+    assert '"query": "mug"' in text
+
+
+def test_the_same_texts_give_the_same_tokenizer() -> None:
+    again = train_tokenizer(iter(TEXTS), 330)
+    assert again.backend_tokenizer.to_str() == TOKENIZER.backend_tokenizer.to_str()
+
+
+def test_other_texts_give_another_tokenizer() -> None:
+    other = train_tokenizer(["open fridge 1"] * 5, 330)
+    assert other.backend_tokenizer.to_str() != TOKENIZER.backend_tokenizer.to_str()
+
+
+def test_the_vocabulary_is_no_larger_than_asked() -> None:
+    assert MIN_VOCAB_SIZE < len(train_tokenizer(TEXTS, 270)) <= 270
+    assert len(train_tokenizer([], MIN_VOCAB_SIZE)) == MIN_VOCAB_SIZE
+
+
+def test_a_vocabulary_without_room_for_bytes_is_refused() -> None:
+    with pytest.raises(ConfigError, match="at least 262"):
+        train_tokenizer(TEXTS, 100)
+
+
+def test_saved_directory_is_an_ordinary_tokenizer(tmp_path: Path) -> None:
+    TOKENIZER.save_pretrained(str(tmp_path))
+    loaded = load_tokenizer(tmp_path)
+    assert isinstance(loaded, PreTrainedTokenizerFast)
+    assert (loaded.eos_token, loaded.pad_token) == (END_OF_TURN, "<|pad|>")
+    assert loaded.chat_template == CHAT_TEMPLATE
+    text = "<|user|>go to cabinet 3<|end|>"
+    assert ChatRenderer(loaded).encode(text) == ChatRenderer(TOKENIZER).encode(text)
+
+
+def test_missing_tokenizer_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="No tokenizer could be loaded"):
+        load_tokenizer(tmp_path)
+
+
+def test_tokenizer_without_chat_template_is_refused(tmp_path: Path) -> None:
+    plain = train_tokenizer(TEXTS, 330)
+    plain.chat_template = None
+    plain.save_pretrained(str(tmp_path))
+    with pytest.raises(CheckpointError, match="no chat template"):
+        load_tokenizer(tmp_path)
