@@ -44,7 +44,7 @@ class GoalTest:
         """The things any of which will do."""
         if goal.sliced:
             self.objects &= tables.sliceable
-        self.lamps = tables.of_type.get(goal.lamp_type, 0) & tables.toggleable
+        self.lamps = tables.of_type.get(goal.lamp_type, 0) & tables.toggleable if kind is TaskType.LOOK else 0
         self.receptacles = [i for i, r in enumerate(world.receptacles) if r.rtype == goal.receptacle_type]
         self.needed = 2 if kind is TaskType.PLACE_TWO else 1
 

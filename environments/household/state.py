@@ -101,13 +101,18 @@ class KeyMasks:
 
     def __init__(self, world: World, tables: Tables, goal: GoalTest) -> None:
         kind = world.goal.task_type
-        told = ~tables.holds_others  # the text tells nothing of a thing that holds others but what it holds
+        # Only what is in hand is described, and of a thing that holds others only what it holds.
+        inside = mask(
+            i for i, thing in enumerate(world.things) if thing.also_in or thing.receptacle is not None
+        )
+        told = inside & tables.pickupable & ~tables.holds_others
         self._clean = told | (goal.objects if kind is TaskType.CLEAN else 0)
         self._hot = told | (goal.objects if kind is TaskType.HEAT else 0)
         self._cool = told | (goal.objects if kind is TaskType.COOL else 0)
         self._sliced = told | (goal.objects if world.goal.sliced else 0)
-        self._toggled = tables.toggleable & (told | goal.lamps)
-        self._reach = [-1 if len(here) > 1 else tables.sliceable for here in tables.standing]
+        self._toggled = told | goal.lamps
+        self._sliceable = tables.sliceable if tables.knives & tables.pickupable else 0
+        self._shared = [(place, here) for place, here in enumerate(tables.standing) if len(here) > 1]
 
     def reduce(self, state: GameState) -> GameState:
         """Return the state with everything that can never matter set to zero."""
@@ -116,5 +121,8 @@ class KeyMasks:
             location, held, opened, clean & self._clean, hot & self._hot, cool & self._cool,
             sliced & self._sliced, toggled & self._toggled,
         )  # fmt: skip
-        reach = [there & kept for there, kept in zip(state.reach, self._reach, strict=True)]
+        reach = [there & self._sliceable for there in state.reach]
+        for place, here in self._shared:  # what was taken from one receptacle and lies in another shows
+            for receptacle in here:
+                reach[place] |= state.reach[place] & state.taken[receptacle]
         return GameState(scalars, state.contents, reach, state.taken)
