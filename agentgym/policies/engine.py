@@ -7,27 +7,20 @@ text; `LocalPolicy` puts messages and an event loop around it.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
 from math import isfinite
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
-from agentgym.core.errors import ConfigError, InferenceFault
+from agentgym.core.errors import InferenceFault
 from agentgym.core.policy import FinishReason, Sampling
-from agentgym.policies.attention import (
-    RowSpan,
-    SlotCache,
-    evaluation_mode,
-    pack,
-    slot_attention_in,
-    token_positions,
-)
+from agentgym.policies.kv_cache import RowSpan, SlotCache
+from agentgym.policies.packed import check_supported, forward_packed
 from agentgym.policies.sampling import sample_tokens
+from agentgym.policies.slots import Lane, SlotTable
 
 
 @dataclass(slots=True)
@@ -48,17 +41,6 @@ class EngineStats:
     def computed_tokens(self) -> int:
         """Tokens that went through the model."""
         return self.prefilled_tokens + self.decoded_tokens
-
-
-@dataclass(slots=True, eq=False)
-class Lane:
-    """One conversation in the engine: the slot it holds, if any, and how many of its tokens are cached."""
-
-    name: str
-    slot: int | None = None
-    cached: int = 0
-    opening: tuple[int, ...] = ()
-    """The tokens that others may copy from its slot: the context it began with, but for the last."""
 
 
 @dataclass(slots=True, eq=False)
@@ -108,63 +90,44 @@ class Engine:
         self._max_batch_tokens = max_batch_tokens
         self._cache = SlotCache(max_sessions, max_context)
         check_supported(model, self._cache)
-        self._free = list(range(max_sessions))  # a heap: low slots first keeps the used ones together
-        self._idle: OrderedDict[Lane, None] = OrderedDict()
+        self.slots = SlotTable(self._cache)
         self._waiting: list[Row] = []
         self._active: list[Row] = []
-        self._openings: dict[tuple[int, ...], Lane] = {}
 
     @property
     def busy(self) -> bool:
         """Whether any answer is unfinished."""
         return bool(self._waiting or self._active)
 
-    def submit(self, row: Row) -> None:
-        """Queue an answer. At least one token of its context is fed, so that there is something to sample."""
-        self.keep(row.lane, len(row.ids) - 1)
+    def submit(self, row: Row, known: int) -> None:
+        """Queue an answer whose context shares its first `known` tokens with what the lane had before."""
+        # At least one token is fed, so that there is something to sample from.
+        self.slots.keep(row.lane, min(known, len(row.ids) - 1))
         if row.lane.cached == 0:
             row.opening = tuple(row.ids[:-1])
         self._waiting.append(row)
 
-    def keep(self, lane: Lane, length: int) -> None:
-        """Cut what is cached of a conversation to its first `length` tokens; the others have changed."""
-        lane.cached = min(lane.cached, length)
-        if lane.cached < len(lane.opening):
-            self._forget_opening(lane)
-
     def cancel(self, row: Row) -> None:
         """Forget an answer; its conversation keeps the cache of the context."""
-        if row in self._waiting:
-            self._waiting.remove(row)
-        elif row in self._active:
-            self._active.remove(row)
-            self.keep(row.lane, row.prompt_length)
-        else:
-            return
-        if row.lane.slot is not None:
-            self._idle[row.lane] = None
-
-    def release(self, lane: Lane) -> None:
-        """Give the conversation's slot to others."""
-        self._idle.pop(lane, None)
-        self._forget_opening(lane)
-        if lane.slot is not None:
-            heappush(self._free, lane.slot)
-        lane.slot, lane.cached = None, 0
+        rows = self._waiting if row in self._waiting else self._active
+        if row in rows:
+            rows.remove(row)
+            self.slots.keep(row.lane, row.prompt_length)
+            self.slots.rest(row.lane)
 
     def invalidate(self) -> None:
         """Drop all keys and values: they were made by other weights."""
-        for lane in [*self._idle, *(row.lane for row in self._waiting), *(row.lane for row in self._active)]:
-            self.keep(lane, 0)
+        self.slots.forget_idle()
+        for row in (*self._waiting, *self._active):
+            self.slots.keep(row.lane, 0)
 
     def drop_all(self) -> list[Row]:
         """Forget every unfinished answer and return them."""
         rows = [*self._active, *self._waiting]
-        for row in rows:
-            self.keep(row.lane, 0)
-            if row.lane.slot is not None:
-                self._idle[row.lane] = None
         self._active, self._waiting = [], []
+        for row in rows:
+            self.slots.keep(row.lane, 0)
+            self.slots.rest(row.lane)
         return rows
 
     @torch.inference_mode()
@@ -196,52 +159,18 @@ class Engine:
         """Move waiting answers to the active ones, as far as there are slots."""
         for row in self._waiting:
             if row.lane.slot is not None:
-                self._idle.pop(row.lane, None)
+                self.slots.use(row.lane)  # safe from the newcomers
         still: list[Row] = []
         for row in self._waiting:
-            if self._opening_under_way(row) or (row.lane.slot is None and not self._take_slot(row.lane)):
+            fresh = row.lane.cached == 0
+            if (fresh and self.slots.computing(row.lane, row.opening)) or not self.slots.use(row.lane):
                 still.append(row)
                 continue
-            if row.lane.cached == 0:
-                self._share_opening(row)
+            if fresh:
+                self.slots.share(row.lane, row.opening)
             self._active.append(row)
         self._waiting = still
-
-    def _opening_under_way(self, row: Row) -> bool:
-        """Whether another conversation is just computing the context that this one begins with."""
-        if row.lane.cached:
-            return False
-        other = self._openings.get(row.opening)
-        return other is not None and other is not row.lane and other.cached < len(row.opening)
-
-    def _share_opening(self, row: Row) -> None:
-        """Copy the context from a conversation that began with the same one, or offer it to others.
-
-        The rollouts of a group all begin alike, so that their first prompt is computed once.
-        """
-        lane, other = row.lane, self._openings.get(row.opening)
-        if other is not None and other.slot is not None and lane.slot is not None:
-            self._cache.reserve(lane.slot + 1, len(row.opening))
-            self._cache.copy(other.slot, lane.slot, len(row.opening))
-            lane.cached = len(row.opening)
-        elif row.opening:
-            lane.opening = row.opening
-            self._openings[row.opening] = lane
-
-    def _forget_opening(self, lane: Lane) -> None:
-        if self._openings.get(lane.opening) is lane:
-            del self._openings[lane.opening]
-        lane.opening = ()
-
-    def _take_slot(self, lane: Lane) -> bool:
-        if not self._free and self._idle:
-            oldest, _ = self._idle.popitem(last=False)
-            self.release(oldest)
-            self.stats.evictions += 1
-        if not self._free:
-            return False
-        lane.slot = heappop(self._free)
-        return True
+        self.stats.evictions = self.slots.evictions
 
     def _schedule(self) -> tuple[list[Row], list[RowSpan]]:
         """Choose what to feed: oldest answers first, within the token limit.
@@ -300,7 +229,7 @@ class Engine:
                 continue
             finished.append(row)
         for row in finished:
-            self._idle[row.lane] = None
+            self.slots.rest(row.lane)
         if finished:
             self._active = [row for row in self._active if row.finish is None and row.fault is None]
         return finished
@@ -310,62 +239,6 @@ class Engine:
             f"Session {row.lane.name!r}: the model's logits are not finite after {len(row.ids) - 1} tokens. "
             "Check the weights (a diverged training step?) or use a wider dtype."
         )
-        self.keep(row.lane, 0)
+        self.slots.keep(row.lane, 0)
         if row.lane.slot is not None:
             self._cache.wipe(row.lane.slot)
-
-
-def forward_packed(
-    model: PreTrainedModel,
-    cache: SlotCache,
-    spans: Sequence[RowSpan],
-    ids: Sequence[int],
-    keep: Sequence[int],
-) -> torch.Tensor:
-    """Feed packed tokens and return float logits `[len(keep), V]` after the last token of the rows `keep`."""
-    device = model.device
-    ends = torch.tensor([span.new for span in spans]).cumsum(0) - 1
-    forward: Any = model
-    with slot_attention_in(model):
-        output = forward(
-            input_ids=torch.tensor([ids], device=device),
-            position_ids=torch.from_numpy(token_positions(spans)).to(device)[None],
-            use_cache=False,
-            logits_to_keep=ends[list(keep)].to(device),
-            slot_batch=pack(cache, spans, device),
-        )
-    return output.logits[0]
-
-
-@torch.inference_mode()
-def check_supported(model: PreTrainedModel, cache: SlotCache) -> None:
-    """Compare cached, packed generation with the model's own forward; raises `ConfigError` where they differ.
-
-    Catches what the slot cache cannot hold: recurrent states, position biases, attention sinks.
-    """
-    config: Any = model.config
-    own: Any = model
-    size = 11
-    ids = [(7 * index + 3) % config.vocab_size for index in range(size)]
-    first = size // 2
-    advice = "Use a decoder-only model with full attention (Qwen3, Llama, ...), or serve it over an endpoint."
-    name = type(model).__name__
-    cache.reserve(1, size)
-    try:
-        forward_packed(model, cache, [RowSpan(0, 0, first)], ids[:first], [0])
-        forward_packed(model, cache, [RowSpan(0, first, 1)], ids[first : first + 1], [0])
-        rest = RowSpan(0, first + 1, size - first - 1)
-        cached = forward_packed(model, cache, [rest], ids[first + 1 :], [0])[0]
-        with evaluation_mode(model):
-            inputs = torch.tensor([ids], device=model.device)
-            expected = own(input_ids=inputs, use_cache=False).logits[0, -1]
-    except (ConfigError, TypeError, AttributeError, RuntimeError) as error:
-        raise ConfigError(f"{name} cannot generate with a cache kept in slots: {error} {advice}") from error
-    scale = 1.0 + float(expected.abs().max())
-    tolerance = (1e-3 if expected.dtype == torch.float32 else 0.1) * scale
-    difference = float((cached.float() - expected.float()).abs().max())
-    if not difference <= tolerance:
-        raise ConfigError(
-            f"{name} gives other logits with a cache kept in slots (off by {difference:.3g}, allowed "
-            f"{tolerance:.3g}): its attention is not plain causal attention. {advice}"
-        )

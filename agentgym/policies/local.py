@@ -18,8 +18,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from agentgym.core.errors import ConfigError, InferenceFault, UsageError
 from agentgym.core.policy import Completion, FinishReason, GenerationRequest
-from agentgym.policies.engine import Engine, EngineStats, Lane, Row
+from agentgym.policies.engine import Engine, EngineStats, Row
 from agentgym.policies.rendering import ChatRenderer, Context, Exchange
+from agentgym.policies.slots import Lane
 
 
 @dataclass(slots=True, eq=False)
@@ -122,7 +123,7 @@ class LocalPolicy:
             self._abandon(session.row)
             if ticket is not None:
                 ticket.future.cancel()
-        self._engine.release(session.lane)
+        self._engine.slots.release(session.lane)
 
     async def generate(self, requests: Sequence[GenerationRequest]) -> list[Completion]:
         """Return one completion for each request, in order; raises `InferenceFault` on failure.
@@ -192,14 +193,14 @@ class LocalPolicy:
             uniforms.random(max(0, min(room, request.sampling.max_tokens)), np.float32).tolist(),
             self._version,
         )
-        self._engine.keep(session.lane, context.prompt_start)
         if room < 1:
             row.finish = FinishReason.CONTEXT
+            self._engine.slots.keep(session.lane, context.prompt_start)
             ticket.future.set_result(self._complete(row, ticket))
             return ticket.future
         session.row = row
         running.tickets[row] = ticket
-        self._engine.submit(row)
+        self._engine.submit(row, context.prompt_start)
         return ticket.future
 
     async def _run(self, running: _Loop) -> None:

@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
 from agentgym.policies.attention import (
-    RowSpan,
-    SlotCache,
     evaluation_mode,
     plan_runs,
     slot_attention_in,
     token_positions,
 )
-from agentgym.policies.engine import forward_packed
+from agentgym.policies.kv_cache import RowSpan, SlotCache
+from agentgym.policies.packed import forward_packed
 
 spans = st.lists(
     st.builds(RowSpan, st.integers(0, 40), st.integers(0, 300), st.integers(1, 40)),

@@ -113,7 +113,8 @@ def test_greedy_is_what_generate_gives_in_every_turn(
 ) -> None:
     policy = LocalPolicy(any_model, tokenizer)
     played = play_all(policy, range(7), 3, GREEDY)
-    (stop,) = tokenizer.convert_tokens_to_ids(["<|end|>"])
+    token: Any = tokenizer
+    stop: int = token.eos_token_id
     reasons: set[FinishReason] = set()
     for conversation in played:
         for context, completion in conversation.turns:

@@ -14,8 +14,8 @@ def filled(count: int, value: float) -> torch.Tensor:
 
 
 def listed(ids_B: torch.Tensor) -> list[int]:
-    ids: Any = ids_B.tolist()
-    return ids
+    tensor: Any = ids_B
+    return tensor.tolist()
 
 
 def test_evenly_spread_uniforms_give_the_distribution() -> None:

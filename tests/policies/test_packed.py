@@ -15,9 +15,9 @@ from transformers import (
 )
 
 from agentgym.core.errors import ConfigError
-from agentgym.policies.attention import SlotCache
-from agentgym.policies.engine import check_supported
+from agentgym.policies.kv_cache import SlotCache
 from agentgym.policies.local import LocalPolicy
+from agentgym.policies.packed import check_supported
 
 SIZES: dict[str, Any] = {
     "vocab_size": 99,
