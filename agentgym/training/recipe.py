@@ -12,10 +12,11 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import tomlkit
 from pydantic import Field, PositiveInt, SerializeAsAny, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from agentgym.core.errors import ConfigError, UnknownNameError, did_you_mean
 from agentgym.training.advantages import Advantage, GroupMean
@@ -280,13 +281,14 @@ def _explain(problem: dict[str, Any]) -> str:
 
 
 def _known_keys(path: Sequence[str]) -> list[str]:
+    """Return the keys of the section at `path`; of a kind of part, the settings of all its parts."""
     section: Any = Recipe
     for key in path:
-        section = getattr(section, "model_fields", {}).get(key)
-        section = getattr(section, "annotation", None)
-        candidates = [section, *getattr(section, "__args__", ())]
+        annotation = getattr(section, "model_fields", {}).get(key, FieldInfo()).annotation
+        candidates = (annotation, *get_args(annotation))
         section = next((kind for kind in candidates if hasattr(kind, "model_fields")), None)
-    return list(getattr(section, "model_fields", {}))
+    kinds: list[Any] = [section, *getattr(section, "registry", {}).values()]
+    return [name for kind in kinds for name in getattr(kind, "model_fields", {})]
 
 
 def _without_none(value: Any) -> Any:

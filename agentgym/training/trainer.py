@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from time import perf_counter
 
 from agentgym.core.errors import InfrastructureError, StoreFault
@@ -55,12 +56,8 @@ class Trainer:
         try:
             with Store(self.run.store) as store:
                 self._enter(store)
-                try:
+                with self._status_kept(store):
                     self._train(store)
-                except BaseException:
-                    store.set_status(self.run.name, RunStatus.FAILED)
-                    raise
-                store.set_status(self.run.name, RunStatus.FINISHED)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -68,6 +65,20 @@ class Trainer:
                 f"No space left for the run {self.run.path}. Its last finished iteration is safe: free some "
                 f"space, then `agentgym train --resume {self.run.path}`."
             ) from error
+
+    @contextmanager
+    def _status_kept(self, store: Store) -> Generator[None]:
+        """Note in the store how the run ended."""
+        ending = RunStatus.FAILED
+        try:
+            yield
+            ending = RunStatus.FINISHED
+        except KeyboardInterrupt:
+            ending = RunStatus.INTERRUPTED
+            raise
+        finally:
+            with suppress(StoreFault):  # a full disk is told already
+                store.set_status(self.run.name, ending)
 
     def _enter(self, store: Store) -> None:
         """Make the store agree with the last checkpoint, adding the run if it is new."""

@@ -26,7 +26,9 @@ from agentgym.training.losses import (
     kl_estimate,
 )
 
-CASES: list[Any] = json.loads((Path(__file__).parents[1] / "golden/policy_losses.json").read_text("utf-8"))["cases"]
+CASES: list[Any] = json.loads((Path(__file__).parents[1] / "golden/policy_losses.json").read_text("utf-8"))[
+    "cases"
+]
 
 
 def named(prefix: str, *, without: str = "\0") -> list[Any]:

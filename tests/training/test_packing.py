@@ -65,7 +65,9 @@ def test_gradients_equal_those_of_one_sample_per_turn(
     objective = Objective(TokenRatio(), PpoClip(), regularisers, TokenMean(), temperature=0.8)
     reference = copy.deepcopy(model).requires_grad_(False)
     expected = one_sample_per_turn(copy.deepcopy(model), reference, episodes, advantage_R, objective)
-    found = packed(model, reference if regularisers else None, episodes, turns, advantage_R, objective, tokens)
+    found = packed(
+        model, reference if regularisers else None, episodes, turns, advantage_R, objective, tokens
+    )
     for name, gradient in expected.items():
         scale = float(gradient.abs().max())
         assert float((found[name] - gradient).abs().max()) <= 1e-5 * max(scale, 1e-3), name
@@ -109,7 +111,9 @@ def one_sample_per_turn(
     for episode in episodes:
         for turn, ids in zip(episode.turns, contexts(episode), strict=True):
             count = len(turn.completion_ids)
-            logp, reference_logp = (logprobs(m, ids, count, objective.temperature) for m in (model, reference))
+            logp, reference_logp = (
+                logprobs(m, ids, count, objective.temperature) for m in (model, reference)
+            )
             batch = TokenBatch(
                 logp,
                 torch.from_numpy(turn.logprobs),

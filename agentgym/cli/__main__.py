@@ -1,0 +1,5 @@
+"""`python -m agentgym.cli` is `agentgym`."""
+
+from agentgym.cli.main import main
+
+main()
