@@ -95,8 +95,14 @@ def show(expression: Expression, most: int = 80) -> str:
     >>> show(["a", ["b", "c"]])
     '(a (b c))'
     """
-    text = expression if isinstance(expression, str) else f"({' '.join(show(part) for part in expression)})"
+    text = _whole(expression)
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def _whole(expression: Expression) -> str:
+    if isinstance(expression, str):
+        return expression
+    return f"({' '.join(_whole(part) for part in expression)})"
 
 
 _MANGLED = (("-", "_minus_"), ("|", "_bar_"), ("+", "_plus_"), (".", "_dot_"), (",", "_comma_"))

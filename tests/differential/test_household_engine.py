@@ -1,6 +1,6 @@
 """The household engine against ALFWorld's own: the same texts, commands, rewards and ends, step for step.
 
-The real engine runs in its own virtual environment (`make .venv-alfworld`; another one by
+The real engine runs in its own virtual environment (`make .venv-alfworld/ready`; another one by
 AGENTGYM_ALFWORLD_PYTHON). AGENTGYM_ALFWORLD_GAMES sets how many games are played, 24 by default.
 """
 
@@ -37,7 +37,7 @@ def _python() -> str:
     python = Path(os.environ.get("AGENTGYM_ALFWORLD_PYTHON") or default)
     if not python.exists():
         pytest.fail(
-            f"{python}: ALFWorld's engine is not installed. Run `make .venv-alfworld` and test again."
+            f"{python}: ALFWorld's engine is not installed. Run `make .venv-alfworld/ready` and test again."
         )
     return str(python)
 

@@ -16,7 +16,7 @@ def texts() -> AlfworldTexts:
     python = Path(os.environ.get("AGENTGYM_ALFWORLD_PYTHON") or default)
     if not python.exists():
         pytest.fail(
-            f"{python}: the alfworld package is not installed. Run `make .venv-alfworld` and test again."
+            f"{python}: the alfworld package is not installed. Run `make .venv-alfworld/ready` and test again."
         )
     find = "import importlib.util as u; print(u.find_spec('alfworld').submodule_search_locations[0])"
     found = subprocess.run([str(python), "-c", find], capture_output=True, text=True, check=True)

@@ -5,11 +5,15 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import agentgym
+from agentgym.conformance import check_env as check_agent_env
 from agentgym.core.errors import TaskError, UnknownNameError, UsageError
 from agentgym.core.task import Split, Task
+from agentgym.environments import alfworld
 from agentgym.environments.alfworld.suite import AlfworldSuite
 from agentgym.environments.alfworld.writer import AlfworldTexts, write_game
 from agentgym.environments.household import SPEC
+from agentgym.environments.household.engine import Engine
+from agentgym.environments.household.world import Goal, Receptacle, TaskType, Thing, World
 
 
 def _folder(path: Path, solvable: str = "true", task_type: str = "look_at_obj_in_light") -> None:
@@ -118,3 +122,43 @@ def test_the_environment_plays_the_games_of_a_folder(
         env.reset(options={"task": env.suite.tasks("train")[0].id + "x"})
     with pytest.raises(TaskError, match="no game"):
         env.reset(options={"task": Task("x", env.suite.env_id, Split.TRAIN, params={"game": "../../etc"})})
+
+
+def test_the_environment_keeps_agentgyms_contract(tmp_path: Path, texts: AlfworldTexts) -> None:
+    household = SPEC.suite()
+    folders = {
+        "train": ("train", ""),
+        "valid_seen": ("heldout", "seen"),
+        "valid_unseen": ("heldout", "unseen"),
+    }
+    for folder, (split, group) in folders.items():
+        tasks = [task for task in household.tasks(split)[:60] if task.group == group]
+        for task in tasks:
+            write_game(household.world(task), tmp_path / folder / task.id / "trial", texts)
+    report = check_agent_env("alfworld", options={"data": tmp_path})
+    assert report.passed, report
+
+
+def test_the_readmes_episode() -> None:
+    text = (Path(alfworld.__file__).parent / "README.md").read_text()
+    episode = text.split("```text\n", 1)[1].split("```", 1)[0]
+    opening, *turns = episode.split("\n> ")
+    names = ("cabinet 2", "cabinet 1", "countertop 1", "fridge 1", "microwave 1", "sinkbasin 1")
+    rtypes = ("Cabinet", "Cabinet", "CounterTop", "Fridge", "Microwave", "SinkBasin")
+    receptacles = tuple(
+        Receptacle(name, rtype, openable=rtype in ("Cabinet", "Fridge", "Microwave"), location=i)
+        for i, (name, rtype) in enumerate(zip(names, rtypes, strict=True))
+    )
+    world = World(
+        receptacles,
+        (Thing("mug 1", "Mug", 0, coolable=True),),
+        frozenset({("CounterTop", "Mug")}),
+        Goal(TaskType.COOL, "Mug", "CounterTop"),
+        "put a cool mug in countertop",
+    )
+    engine = Engine(world)
+    assert engine.reset() == opening
+    for turn in turns:
+        command, feedback = turn.rstrip("\n").split("\n")
+        assert engine.step(command) == (feedback, True)
+    assert engine.won
