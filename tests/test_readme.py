@@ -1,0 +1,93 @@
+"""The README's commands and code, run as a reader would."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agentgym.training.recipe import load_recipe
+from agentgym.training.run import Run
+from agentgym.training.trainer import Trainer
+from tests.training.test_trainer import TINY
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+SHORT = [part for setting in TINY for part in ("--set", setting)]
+"""Makes a training command take seconds."""
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[str]:
+    lines = [line.partition("  #")[0].strip() for block in blocks("bash") for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory with a quickstart run in it, a tiny one."""
+    folder = tmp_path_factory.mktemp("reader")
+    run = Run.create(load_recipe("quickstart", TINY), folder / "runs", "quickstart")
+    Trainer(run).train()
+    return folder
+
+
+def test_the_two_commands_are_the_makefiles_and_cis() -> None:
+    assert commands()[:2] == ["make quickstart", "make test"]
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert {"quickstart", "test"} <= set(targets)
+    assert (ROOT / ".ci/run").read_text("utf-8").splitlines()[-1] == "make test"
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.strip().splitlines()[0])
+def test_python_blocks_run(block: str, folder: Path) -> None:
+    run_in(folder, [sys.executable, "-W", "error", "-c", block])
+
+
+def test_the_loop_is_as_short_as_promised() -> None:
+    (loop,) = [block for block in blocks("python") if "Learner" in block]
+    body = [line for line in loop.splitlines() if line and not line.startswith(("import", "from"))]
+    assert len(body) <= 30
+
+
+@pytest.mark.parametrize("command", [line for line in commands() if line.startswith("agentgym")])
+def test_agentgym_commands_run(command: str, folder: Path) -> None:
+    words = shlex.split(command)[1:]
+    if words[0] == "quickstart":
+        words = ["quickstart", "--name", "another", *SHORT]
+    elif words[0] == "train" and "--resume" not in words:
+        words += ["--name", "third", "--no-check", *SHORT]
+    done = run_in(folder, [sys.executable, "-m", "agentgym.cli", *words])
+    assert done.stdout
+
+
+def run_in(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command with an empty standard input; its failure is the test's."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def test_links_lead_somewhere() -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert len(targets) > 8
+    for target in targets:
+        assert (ROOT / target).exists(), target
