@@ -20,7 +20,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-os.environ.setdefault("ALFWORLD_DATA", tempfile.mkdtemp(prefix="alfworld-"))
+os.environ.setdefault("ALFWORLD_DATA", tempfile.gettempdir())
 
 import alfworld
 from alfworld.gen import constants, goal_library

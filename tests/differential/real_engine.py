@@ -22,7 +22,7 @@ import tempfile
 import time
 
 STOCK = "--stock" in sys.argv[1:]
-os.environ.setdefault("ALFWORLD_DATA", tempfile.mkdtemp(prefix="alfworld-"))
+os.environ.setdefault("ALFWORLD_DATA", tempfile.gettempdir())
 
 import textworld
 from alfworld.agents.environment.alfred_tw_env import AlfredDemangler
