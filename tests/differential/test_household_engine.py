@@ -53,8 +53,8 @@ class RealEngine:
     """A process with ALFWorld's engine in it."""
 
     def __init__(self, folder: Path, stock: bool = False) -> None:
-        self._log = (folder / f"engine-{stock}.log").open("w+")
         command = [_python(), str(HERE / "real_engine.py"), *(["--stock"] if stock else [])]
+        self._log = (folder / f"engine-{stock}.log").open("w+")
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
         )
