@@ -51,6 +51,8 @@ class Row:
     ids: list[int]
     """The context, then the tokens sampled so far."""
     prompt_length: int
+    known: int
+    """How many of the first ids were those of the conversation before."""
     sampling: Sampling
     uniforms: Sequence[float]
     """One number in [0, 1) for each token that may be sampled."""
@@ -99,21 +101,21 @@ class Engine:
         """Whether any answer is unfinished."""
         return bool(self._waiting or self._active)
 
-    def submit(self, row: Row, known: int) -> None:
-        """Queue an answer whose context shares its first `known` tokens with what the lane had before."""
+    def submit(self, row: Row) -> None:
+        """Queue an answer."""
         # At least one token is fed, so that there is something to sample from.
-        self.slots.keep(row.lane, min(known, len(row.ids) - 1))
+        self.slots.keep(row.lane, min(row.known, len(row.ids) - 1))
         if row.lane.cached == 0:
             row.opening = tuple(row.ids[:-1])
         self._waiting.append(row)
 
     def cancel(self, row: Row) -> None:
-        """Forget an answer; its conversation keeps the cache of the context."""
-        rows = self._waiting if row in self._waiting else self._active
-        if row in rows:
-            rows.remove(row)
-            self.slots.keep(row.lane, row.prompt_length)
-            self.slots.rest(row.lane)
+        """Forget an answer, finished or not; its conversation is again as it was before."""
+        for rows in (self._waiting, self._active):
+            if row in rows:
+                rows.remove(row)
+        self.slots.keep(row.lane, row.known)
+        self.slots.rest(row.lane)
 
     def invalidate(self) -> None:
         """Drop all keys and values: they were made by other weights."""

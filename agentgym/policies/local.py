@@ -27,7 +27,8 @@ from agentgym.policies.slots import Lane
 class _Session:
     lane: Lane
     exchange: Exchange | None = None
-    row: Row | None = None
+    ticket: _Ticket | None = None
+    """The request under way, until its completion is handed over."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +38,7 @@ class _Ticket:
     session: _Session
     request: GenerationRequest
     context: Context
+    row: Row
     future: asyncio.Future[Completion]
 
 
@@ -54,7 +56,7 @@ class LocalPolicy:
 
     The keys and values of up to `max_sessions` conversations are kept across turns. `max_context` is the
     longest conversation in tokens (default: what the model was made for); one forward takes at most
-    `max_batch_tokens`. Log-probabilities are float32, at the sampling temperature before top-p; under
+    `max_batch_tokens` (default: by device). Log-probabilities are float32, at the sampling temperature before top-p; under
     greedy decoding they are those of temperature 1.
 
     The trainer may change the weights of `model` in place between two calls; it then calls `set_version`.
@@ -70,7 +72,7 @@ class LocalPolicy:
         version: int = 0,
         max_sessions: int = 256,
         max_context: int | None = None,
-        max_batch_tokens: int = 2048,
+        max_batch_tokens: int | None = None,
     ) -> None:
         config: Any = model.config
         limit: int | None = getattr(config, "max_position_embeddings", None)
@@ -79,7 +81,8 @@ class LocalPolicy:
             raise ConfigError(
                 f"max_context must be from 16 to {limit or 'what the model was trained for'}, got {max_context}."
             )
-        if max_sessions < 1 or max_batch_tokens < 1:
+        batch_tokens = _default_batch_tokens(model) if max_batch_tokens is None else max_batch_tokens
+        if max_sessions < 1 or batch_tokens < 1:
             raise ConfigError(
                 f"max_sessions and max_batch_tokens must be at least 1, got {max_sessions} and {max_batch_tokens}."
             )
@@ -87,13 +90,12 @@ class LocalPolicy:
         self.tokenizer = tokenizer
         self._version = version
         self._renderer = ChatRenderer(tokenizer)
-        self._stop_ids = _stop_ids(model, tokenizer)
         self._engine = Engine(
             model,
-            sorted(self._stop_ids),
+            _stop_ids(model, tokenizer),
             max_sessions=max_sessions,
             max_context=self.max_context,
-            max_batch_tokens=max_batch_tokens,
+            max_batch_tokens=batch_tokens,
         )
         self._sessions: dict[str, _Session] = {}
         self._running: _Loop | None = None
@@ -118,11 +120,8 @@ class LocalPolicy:
         session = self._sessions.pop(session_id, None)
         if session is None:
             return
-        if session.row is not None and self._running is not None:
-            ticket = self._running.tickets.get(session.row)
-            self._abandon(session.row)
-            if ticket is not None:
-                ticket.future.cancel()
+        if session.ticket is not None and self._running is not None:
+            self._abandon(session.ticket, self._running)
         self._engine.slots.release(session.lane)
 
     async def generate(self, requests: Sequence[GenerationRequest]) -> list[Completion]:
@@ -132,18 +131,22 @@ class LocalPolicy:
         for a session that already has a request under way, or for sampling values out of range.
         """
         running = self._current_loop()
-        tickets = [self._open(request, running.loop) for request in requests]
-        futures = [self._start(ticket, running) for ticket in tickets]
+        self._refuse_wrong(requests)
+        tickets = [self._prepare(request, running.loop) for request in requests]
+        for ticket in tickets:
+            self._start(ticket, running)
         if running.tickets and (running.task is None or running.task.done()):
             running.task = running.loop.create_task(self._run(running))
         try:
-            return [await future for future in futures]
+            completions = [await ticket.future for ticket in tickets]
         except BaseException:
-            for ticket in tickets:
-                if ticket.session.row is not None:
-                    self._abandon(ticket.session.row)
-                ticket.future.cancel()
+            if not running.loop.is_closed():  # else the next loop tidies up
+                for ticket in tickets:
+                    self._abandon(ticket, running)
             raise
+        for ticket, completion in zip(tickets, completions, strict=True):
+            self._hand_over(ticket, completion)
+        return completions
 
     def _current_loop(self) -> _Loop:
         loop = asyncio.get_running_loop()
@@ -152,56 +155,72 @@ class LocalPolicy:
                 raise UsageError(
                     "This policy is in use on another event loop; make one policy for each loop."
                 )
-            for row in self._engine.drop_all():  # their loop is gone, nobody waits for them
-                self._session_of(row, self._running).row = None
+            self._engine.drop_all()  # their loop is gone, nobody waits for them
+            for session in self._sessions.values():
+                session.ticket = None
             self._running = None
         if self._running is None:
             self._running = _Loop(loop)
         return self._running
 
-    @staticmethod
-    def _session_of(row: Row, running: _Loop) -> _Session:
-        return running.tickets[row].session
+    def _refuse_wrong(self, requests: Sequence[GenerationRequest]) -> None:
+        names: set[str] = set()
+        for request in requests:
+            sampling, name = request.sampling, request.session_id
+            if sampling.max_tokens < 1 or sampling.temperature < 0 or not 0 < sampling.top_p <= 1:
+                raise UsageError(
+                    f"Sampling needs max_tokens >= 1, temperature >= 0 and 0 < top_p <= 1, got {sampling}."
+                )
+            if name in names or (name in self._sessions and self._sessions[name].ticket is not None):
+                raise UsageError(f"Session {name!r} has a request under way; await it before the next one.")
+            names.add(name)
 
-    def _open(self, request: GenerationRequest, loop: asyncio.AbstractEventLoop) -> _Ticket:
-        sampling = request.sampling
-        if sampling.max_tokens < 1 or sampling.temperature < 0 or not 0 < sampling.top_p <= 1:
-            raise UsageError(
-                f"Sampling needs max_tokens >= 1, temperature >= 0 and 0 < top_p <= 1, got {sampling}."
-            )
+    def _prepare(self, request: GenerationRequest, loop: asyncio.AbstractEventLoop) -> _Ticket:
+        """Render the request and draw its random numbers."""
         session = self._sessions.get(request.session_id)
         if session is None:
             session = self._sessions[request.session_id] = _Session(Lane(request.session_id))
         context = self._renderer.context(request.messages, request.tools, session.exchange)
-        return _Ticket(session, request, context, loop.create_future())
-
-    def _start(self, ticket: _Ticket, running: _Loop) -> asyncio.Future[Completion]:
-        session, request, context = ticket.session, ticket.request, ticket.context
-        if session.row is not None:
-            raise UsageError(
-                f"Session {request.session_id!r} has a request under way; await it before the next one."
-            )
         previous = session.exchange.ids if session.exchange is not None else ()
         ids = [*previous[: context.prompt_start], *context.prompt_ids]
-        room = self.max_context - len(ids)
-        uniforms = np.random.Generator(np.random.PCG64(request.seed & (2**64 - 1)))
+        most = max(0, min(self.max_context - len(ids), request.sampling.max_tokens))
+        uniforms = np.random.Generator(np.random.PCG64(request.seed & (2**64 - 1))).random(most, np.float32)
         row = Row(
             session.lane,
             ids,
             len(ids),
+            context.prompt_start,
             request.sampling,
-            uniforms.random(max(0, min(room, request.sampling.max_tokens)), np.float32).tolist(),
+            uniforms.tolist(),
             self._version,
         )
-        if room < 1:
+        return _Ticket(session, request, context, row, loop.create_future())
+
+    def _start(self, ticket: _Ticket, running: _Loop) -> None:
+        row = ticket.row
+        ticket.session.ticket = ticket
+        if not row.uniforms:  # no room for a single token
             row.finish = FinishReason.CONTEXT
-            self._engine.slots.keep(session.lane, context.prompt_start)
-            ticket.future.set_result(self._complete(row, ticket))
-            return ticket.future
-        session.row = row
+            self._engine.slots.keep(row.lane, row.known)
+            ticket.future.set_result(self._completion(ticket))
+            return
         running.tickets[row] = ticket
-        self._engine.submit(row, context.prompt_start)
-        return ticket.future
+        self._engine.submit(row)
+
+    def _abandon(self, ticket: _Ticket, running: _Loop) -> None:
+        """Forget a request whose completion nobody gets: the conversation stays as it was before."""
+        ticket.future.cancel()
+        running.tickets.pop(ticket.row, None)
+        ticket.session.ticket = None
+        self._engine.cancel(ticket.row)
+
+    def _hand_over(self, ticket: _Ticket, completion: Completion) -> None:
+        """Let the conversation go on from what the caller now gets."""
+        ended = completion.finish_reason is FinishReason.STOP
+        ticket.session.ticket = None
+        ticket.session.exchange = Exchange(
+            tuple(ticket.request.messages), ticket.context.text, ticket.row.ids, completion.text, ended
+        )
 
     async def _run(self, running: _Loop) -> None:
         try:
@@ -218,31 +237,26 @@ class LocalPolicy:
                     self._resolve(row, running)
                 await asyncio.sleep(0)
         finally:
-            for row in self._engine.drop_all():
+            ours = self._running is running and not running.loop.is_closed()
+            for row in self._engine.drop_all() if ours else ():
                 row.fault = InferenceFault(f"Session {row.lane.name!r}: generation was stopped.")
                 self._resolve(row, running)
 
     def _resolve(self, row: Row, running: _Loop) -> None:
         ticket = running.tickets.pop(row)
-        ticket.session.row = None
+        if ticket.future.done():  # cancelled just now; its `generate` will abandon it
+            return
         if row.fault is not None:
             ticket.future.set_exception(row.fault)
         else:
-            ticket.future.set_result(self._complete(row, ticket))
+            ticket.future.set_result(self._completion(ticket))
 
-    def _abandon(self, row: Row) -> None:
-        self._engine.cancel(row)
-        if self._running is not None and row in self._running.tickets:
-            self._running.tickets.pop(row).session.row = None
-
-    def _complete(self, row: Row, ticket: _Ticket) -> Completion:
-        """Record the exchange and return what was sampled."""
+    def _completion(self, ticket: _Ticket) -> Completion:
+        row, context = ticket.row, ticket.context
+        assert row.finish is not None  # only finished rows come here
         sampled = row.sampled_ids
-        ended = bool(sampled) and sampled[-1] in self._stop_ids
+        ended = row.finish is FinishReason.STOP
         text = self._renderer.decode(sampled[:-1] if ended else sampled)
-        context = ticket.context
-        ticket.session.exchange = Exchange(tuple(ticket.request.messages), context.text, row.ids, text, ended)
-        assert row.finish is not None  # rows come here finished
         return Completion(
             text=text,
             finish_reason=row.finish,
@@ -254,7 +268,12 @@ class LocalPolicy:
         )
 
 
-def _stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+def _default_batch_tokens(model: PreTrainedModel) -> int:
+    # CPU matrix products lose half their speed when their operands outgrow the caches.
+    return 1024 if model.device.type == "cpu" else 8192
+
+
+def _stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Return the ids that end a turn: the tokenizer's and those of the model's generation settings."""
     own: Any = tokenizer
     generation: Any = getattr(model, "generation_config", None)
@@ -264,4 +283,4 @@ def _stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> fro
             found.update([ids] if isinstance(ids, int) else ids)
     if not found:
         raise ConfigError("Neither the tokenizer nor the model names an end-of-turn token (eos_token).")
-    return frozenset(found)
+    return sorted(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -438,6 +439,35 @@ def test_cancelling_one_leaves_the_others_and_the_session(
     assert_same(dropped, fresh)
 
 
+@pytest.mark.parametrize("steps", range(1, 8))
+def test_cancelling_at_any_moment_harms_nobody(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, steps: int
+) -> None:
+    policy = LocalPolicy(model, tokenizer)
+    brief = Sampling(1.0, 1.0, 6)
+    dropped = Conversation(policy, 0, brief)  # ends by itself about when it is cancelled
+
+    async def play() -> Completion:
+        other = asyncio.create_task(Conversation(policy, 5, WARM).turn())
+        task = asyncio.create_task(dropped.turn())
+        asyncio.get_running_loop().call_soon(watch, task)
+        await asyncio.wait([task])
+        completion = await other
+        if task.cancelled():
+            await dropped.turn()
+        return completion
+
+    def watch(task: asyncio.Task[Completion]) -> None:
+        if policy.stats.forwards >= steps:
+            task.cancel()
+        else:
+            asyncio.get_running_loop().call_soon(watch, task)
+
+    alone = asyncio.run(Conversation(LocalPolicy(model, tokenizer), 5, WARM).turn())
+    assert asyncio.run(play()).completion_ids.tolist() == alone.completion_ids.tolist()
+    assert_logprobs(model, dropped)
+
+
 def test_the_leader_of_a_group_can_be_cancelled(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
@@ -504,9 +534,49 @@ def test_several_requests_in_one_call_keep_their_order(policy: LocalPolicy) -> N
 def test_wrong_requests_are_usage_errors_and_block_nothing(
     policy: LocalPolicy, make: Callable[[], list[GenerationRequest]]
 ) -> None:
-    with pytest.raises(UsageError):
-        asyncio.run(policy.generate(make()))
-    assert len(asyncio.run(policy.generate([GenerationRequest("s", opening(0), WARM)]))) == 1
+    async def wrong_then_right() -> list[Completion]:
+        with pytest.raises(UsageError):
+            await policy.generate(make())
+        return await policy.generate([GenerationRequest("s", opening(0), WARM)])
+
+    assert len(asyncio.run(wrong_then_right())) == 1
+
+
+def test_a_loop_that_was_closed_in_mid_answer_does_no_harm(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    policy = LocalPolicy(model, tokenizer)
+    conversation = Conversation(policy, 1, Sampling(1.0, 1.0, 50))
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda _loop, _context: None)  # it tells of the task it leaves behind
+    task = loop.create_task(conversation.turn())
+    while policy.stats.forwards < 3:
+        loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    assert not task.done()
+
+    async def play() -> None:
+        other = asyncio.create_task(Conversation(policy, 2, Sampling(1.0, 1.0, 50)).turn())
+        nonlocal task
+        await conversation.turn()
+        del task
+        gc.collect()  # what the closed loop left behind goes now
+        await other
+        await conversation.turn()
+
+    asyncio.run(play())
+    assert_logprobs(model, conversation)
+
+
+def test_a_policy_serves_one_loop_at_a_time(policy: LocalPolicy) -> None:
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(Conversation(policy, 1, Sampling(1.0, 1.0, 50)).turn())
+    while policy.stats.forwards < 3:
+        loop.run_until_complete(asyncio.sleep(0))
+    with pytest.raises(UsageError, match="another event loop"):
+        asyncio.run(Conversation(policy, 2, WARM).turn())
+    assert loop.run_until_complete(task).completion_ids.size > 0
+    loop.close()
 
 
 def test_a_loop_that_died_with_requests_in_flight_does_no_harm(
