@@ -1,6 +1,6 @@
 """Multi-turn generation: caches kept across turns against computing the history anew at every turn.
 
-    python benchmarks/kv_cache.py --episodes 32 --turns 10
+    python -m benchmarks.kv_cache --episodes 32 --turns 10
 
 The same conversations, with observations of real household episodes, are continued greedily twice: by
 `LocalPolicy`, and by transformers' `generate` on the whole history of each turn, all episodes in one
