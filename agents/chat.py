@@ -57,6 +57,15 @@ def parse_action(answer: str, action_format: ActionFormat = "plain") -> ParsedAc
     return ParsedAction(action, one_line and action == candidate.strip())
 
 
+def format_action(action: str, action_format: ActionFormat = "plain") -> str:
+    """Return the shortest answer that `parse_action` reads as `action`.
+
+    >>> format_action("open fridge 1", "tagged")
+    '<action>open fridge 1</action>'
+    """
+    return action if action_format == "plain" else f"<action>{action}</action>"
+
+
 def _presentable(text: str) -> str:
     """Return the text as any world takes it: valid UTF-8, stripped, not longer than `MAX_ACTION_BYTES`."""
     data = text.strip().encode("utf-8", "replace")

@@ -118,6 +118,6 @@ def _open(name: str, env: str, temperature: float, runs: Path) -> _Player:
     recipe = run.recipe
     if find_spec(recipe.environment.id).id != find_spec(env).id:
         raise UsageError(f"The run {run.path} was trained in {recipe.environment.id}, not in {env!r}.")
-    loaded = open_model(recipe, str(latest_checkpoint(run.checkpoints)))
+    loaded = open_model(recipe, str(latest_checkpoint(run.checkpoints).path))
     agent = make_agent(recipe, make_policy(recipe, loaded), temperature, name=run.name)
     return _Player(agent, recipe.environment.max_turns, recipe.environment.options)

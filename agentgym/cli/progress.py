@@ -67,7 +67,8 @@ class TerminalProgress:
             f"turns {metrics['turns']:4.1f}  entropy {metrics['entropy']:.3f}  "
             f"clipped {metrics['clip_share']:5.1%}  gap {metrics['gap_mean']:.0e}  "
             f"no signal {metrics['no_signal_share']:4.0%}  "
-            f"[dim]rollout {timing['rollout_s']:.1f} s, learning {timing['learn_s']:.1f} s[/]"
+            + (f"[yellow]{metrics['unscored']:.0f} unscored[/]  " if metrics["unscored"] else "")
+            + f"[dim]rollout {timing['rollout_s']:.1f} s, learning {timing['learn_s']:.1f} s[/]"
         )
 
     def say(self, text: str) -> None:

@@ -1,1 +1,1 @@
-"""Playing episodes: one (`episode`), many at once (`collect`), and which (`plan`)."""
+"""Playing episodes: one (`episode`), many at once (`collect`)."""

@@ -1,7 +1,8 @@
 """Many episodes at once on one event loop.
 
 Each of `concurrency` workers owns one environment and plays one planned episode after another, so a
-policy that batches sees every waiting turn together and a slow episode holds back only its own worker.
+policy that batches sees every waiting turn together. Environments step on the event loop: right for worlds
+that answer in microseconds; one that blocks holds up all the others while it does.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 
 from agentgym.core.agent import Agent
 from agentgym.core.env import AgentEnv
-from agentgym.core.errors import UsageError
+from agentgym.core.errors import AgentGymError, UsageError
 from agentgym.core.task import Task, content_hash
-from agentgym.core.trace import Episode
+from agentgym.core.trace import Episode, Outcome
 from agentgym.rollout.episode import run_episode
 
 
@@ -67,8 +68,9 @@ async def collect(
 ) -> list[Episode]:
     """Play every plan and return the episodes in the order of the plans.
 
-    `on_episode` is called as each one ends, in the order of ending. Cancelling the call, or an error
-    that is the caller's (`UsageError`), cancels the episodes in flight and closes the environments.
+    `on_episode` is called as each one ends, in the order of ending. Cancelling the call, or an error that
+    belongs to no episode (a `UsageError`, a failure of `on_episode`), cancels the episodes in flight and
+    closes the environments. After a fault of the environment its worker goes on with a new one.
     """
     if concurrency < 1:
         raise UsageError(f"collect needs a concurrency of at least 1, got {concurrency}.")
@@ -90,6 +92,9 @@ async def collect(
                 )
                 if on_episode is not None:
                     on_episode(episode)
+                if episode.outcome in (Outcome.ENV_ERROR, Outcome.SANDBOX_ERROR):
+                    env.close()  # it may be broken for good
+                    env = make_env()
         finally:
             env.close()
 
@@ -97,6 +102,6 @@ async def collect(
         async with asyncio.TaskGroup() as workers:
             for _ in range(min(concurrency, len(plans))):
                 workers.create_task(work(pending))
-    except* UsageError as group:
+    except* AgentGymError as group:
         raise group.exceptions[0] from None
     return [finished[index] for index in range(len(plans))]

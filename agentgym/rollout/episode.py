@@ -1,14 +1,15 @@
 """One episode: an agent plays a task in an environment, and every turn is recorded.
 
-Each failure has an owner. What the agent's own code raises ends the episode as `agent_error`, which
-counts as a failure of the agent. What the environment, the policy or a sandbox raises ends it without a
+Each failure has an owner. What the agent's own code raises, and an action that the environment's
+action space does not contain, end the episode as `agent_error`, which counts as a failure of the agent. What the environment, the policy or a sandbox raises ends it without a
 score. A `UsageError` (a task of another environment, say) is the caller's mistake and is raised.
 """
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -43,13 +44,16 @@ async def run_episode(
     stop = StopReason.ERROR
     try:
         observation, info = play.reset(task, seed)
-        session = agent.start(EpisodeStart(session_id=episode_id, task=task, seed=seed, env=env))
+        with _owned(Outcome.AGENT_ERROR):
+            session = agent.start(EpisodeStart(session_id=episode_id, task=task, seed=seed, env=env))
         stop = await play.run(session, observation, info, max_turns)
-    except _Failed as failure:
-        play.outcome, play.error = failure.outcome, failure.report
-    finally:
-        if session is not None:
+        with _owned(Outcome.AGENT_ERROR):
             session.close()
+    except _Failed as failure:
+        stop, play.outcome, play.error = StopReason.ERROR, failure.outcome, failure.report
+        if session is not None:
+            with suppress(Exception):  # the failure that came first is the one to report
+                session.close()
     return Episode(
         id=episode_id,
         task=task,
@@ -86,12 +90,8 @@ class _Play:
     observation: Any = None
 
     def reset(self, task: Task, seed: int) -> tuple[Any, dict[str, Any]]:
-        try:
+        with _owned(Outcome.ENV_ERROR):
             return self.env.reset(seed=seed, options={"task": task})
-        except UsageError:
-            raise
-        except Exception as error:
-            raise _Failed(_owner(error, Outcome.ENV_ERROR), error) from error
 
     async def run(
         self, session: AgentSession, observation: Any, info: Mapping[str, Any], max_turns: int
@@ -99,10 +99,8 @@ class _Play:
         self.observation = observation
         for _ in range(max_turns):
             started = perf_counter()
-            try:
+            with _owned(Outcome.AGENT_ERROR):
                 decision = await session.act(observation, info)
-            except Exception as error:
-                raise _Failed(_owner(error, Outcome.AGENT_ERROR), error) from error
             if decision.completion and decision.completion.finish_reason is FinishReason.CONTEXT:
                 return StopReason.CONTEXT_OVERFLOW
             turn, info = self._step(observation, decision, perf_counter() - started)
@@ -116,11 +114,11 @@ class _Play:
 
     def _step(self, observation: Any, decision: Decision, policy_s: float) -> tuple[Turn, dict[str, Any]]:
         started = perf_counter()
-        try:
+        with _owned(Outcome.ENV_ERROR):
             state_key = self.env.state_key()
+            if not self.env.action_space.contains(decision.action):
+                raise _Failed(Outcome.AGENT_ERROR, UsageError(_not_an_action(self.env, decision.action)))
             self.observation, reward, terminated, truncated, info = self.env.step(decision.action)
-        except Exception as error:
-            raise _Failed(_owner(error, Outcome.ENV_ERROR), error) from error
         completion = decision.completion or _NO_COMPLETION
         turn = Turn(
             observation=observation,
@@ -147,10 +145,22 @@ class _Play:
 _NO_COMPLETION = Completion(text="", finish_reason=FinishReason.STOP, version=-1)
 
 
-def _owner(error: Exception, otherwise: Outcome) -> Outcome:
-    """Return whose failure an exception is; `otherwise` is the boundary it was caught at."""
-    if isinstance(error, InferenceFault):
-        return Outcome.INFERENCE_ERROR
-    if isinstance(error, SandboxFault):
-        return Outcome.SANDBOX_ERROR
-    return Outcome.ENV_ERROR if isinstance(error, InfrastructureError) else otherwise
+@contextmanager
+def _owned(boundary: Outcome) -> Generator[None]:
+    """Attribute what is raised inside: to what the exception names, or else to the boundary it crossed."""
+    try:
+        yield
+    except (UsageError, _Failed):
+        raise
+    except InferenceFault as error:
+        raise _Failed(Outcome.INFERENCE_ERROR, error) from error
+    except SandboxFault as error:
+        raise _Failed(Outcome.SANDBOX_ERROR, error) from error
+    except InfrastructureError as error:
+        raise _Failed(Outcome.ENV_ERROR, error) from error
+    except Exception as error:
+        raise _Failed(boundary, error) from error
+
+
+def _not_an_action(env: AgentEnv, action: object) -> str:
+    return f"{action!r:.200} is no action of {env.task.env_id}, which takes {env.action_space}."

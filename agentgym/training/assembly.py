@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -51,7 +52,8 @@ def make_policy(recipe: Recipe, loaded: LoadedModel) -> LocalPolicy:
 
 def train_tasks(recipe: Recipe) -> Sequence[Task]:
     """Return the tasks the recipe may learn from."""
-    return make_env(recipe).suite.tasks(Split.TRAIN)
+    with closing(make_env(recipe)) as env:
+        return env.suite.tasks(Split.TRAIN)
 
 
 def open_model(recipe: Recipe, path: str) -> LoadedModel:
@@ -74,21 +76,21 @@ def initial_model(recipe: Recipe, progress: Progress) -> LoadedModel:
 
 def play_demonstrations(recipe: Recipe, section: WarmStartSection, progress: Progress) -> list[Demonstration]:
     """Let the oracle play train tasks until it has solved as many as the recipe asks for."""
-    tasks, env = train_tasks(recipe), make_env(recipe)
+    tasks = train_tasks(recipe)
     order = np.random.default_rng(derive_seed(recipe.seed, "demonstrations")).permutation(len(tasks))
     progress.stage("demonstrations", section.demonstrations)
     found: list[Demonstration] = []
-    for number, index in enumerate(order):
-        if len(found) == section.demonstrations:
-            break
-        seed = derive_seed(recipe.seed, "demonstration", number)
-        played = demonstrate(
-            env, tasks[int(index)], noise=section.noise, seed=seed, max_turns=recipe.environment.max_turns
-        )
-        if played is not None:
-            found.append(played)
-            progress.advance()
-    env.close()
+    with closing(make_env(recipe)) as env:
+        for number, index in enumerate(order):
+            if len(found) == section.demonstrations:
+                break
+            seed = derive_seed(recipe.seed, "demonstration", number)
+            played = demonstrate(
+                env, tasks[int(index)], noise=section.noise, seed=seed, max_turns=recipe.environment.max_turns
+            )
+            if played is not None:
+                found.append(played)
+                progress.advance()
     if len(found) < section.demonstrations:
         raise ConfigError(
             f"warm_start.demonstrations asks for {section.demonstrations}, but the oracle solved only "

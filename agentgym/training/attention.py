@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
+from agentgym.core.errors import ConfigError
+
 NAME = "agentgym_packed"
 
 DENSE_UP_TO = 512
@@ -73,9 +75,18 @@ def _attend(
     layout: Layout,
     scaling: float | None = None,
     dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention within each row. H query heads, K key heads, D head dimension."""
+    longest = max(block.shape[1] for block in layout.blocks)
+    if (sliding_window is not None and sliding_window < longest) or softcap is not None or s_aux is not None:
+        raise ConfigError(
+            f"{type(module).__name__} needs more than plain causal attention (sliding_window={sliding_window}, "
+            f"softcap={softcap}, sinks={s_aux is not None}), which packed rows do not offer; train another model."
+        )
     query_LHD, key_LKD, value_LKD = (x.transpose(1, 2)[0] for x in (query_1HLD, key_1KLD, value_1KLD))
     outputs: list[Tensor] = []
     for indices in layout.blocks:
@@ -99,7 +110,7 @@ def _causal(
         )
     future_LL = torch.full((length, length), -math.inf, dtype=query_BHLD.dtype).triu(1)
     scores_BHLL = (query_BHLD * (scaling or size**-0.5)) @ key_BHLD.transpose(-1, -2) + future_LL
-    return scores_BHLL.softmax(-1) @ value_BHLD
+    return scores_BHLL.softmax(-1, dtype=torch.float32).to(value_BHLD.dtype) @ value_BHLD
 
 
 def _gather(flat_LHD: Tensor, indices: Tensor) -> Tensor:

@@ -12,15 +12,17 @@ and sampling seeds are functions of the recipe's seed and the iteration: no gene
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -28,6 +30,14 @@ from torch.optim import Optimizer
 from agentgym.core.errors import CheckpointError
 
 FORMAT = "agentgym-checkpoint-1"
+
+
+class Checkpoint(NamedTuple):
+    """A sound checkpoint."""
+
+    path: Path
+    iteration: int
+    """Number of finished iterations."""
 
 
 def save_checkpoint(
@@ -41,20 +51,35 @@ def save_checkpoint(
     final = root / f"{iteration:06d}"
     partial = root / f".{final.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    save_weights(partial)
-    safetensors_torch.save_file(_optimiser_tensors(optimiser), partial / "optimiser.safetensors")
-    files = {path.name: _digest(path) for path in sorted(partial.iterdir())}
-    manifest = {"format": FORMAT, "iteration": iteration, "files": files}
-    (partial / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
-    for path in partial.iterdir():
-        _sync(path)
+    try:
+        _write(partial, iteration, save_weights, optimiser)
+    except BaseException as error:
+        shutil.rmtree(partial, ignore_errors=True)  # it may be what fills the disk
+        if isinstance(error, SafetensorError) and f"os error {errno.ENOSPC}" in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(partial)) from error
+        raise
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     _sync(root)
     for old in checkpoints(root)[:-keep]:
         shutil.rmtree(old)
     return final
+
+
+def _write(folder: Path, iteration: int, save_weights: Callable[[Path], None], optimiser: Optimizer) -> None:
+    """Write a whole checkpoint into a new folder and sync it."""
+    folder.mkdir()
+    save_weights(folder)
+    safetensors_torch.save_file(_optimiser_tensors(optimiser), folder / "optimiser.safetensors")
+    written = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    manifest = {
+        "format": FORMAT,
+        "iteration": iteration,
+        "files": {path.relative_to(folder).as_posix(): _digest(path) for path in written},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+    for path in (*written, folder / "manifest.json", folder):
+        _sync(path)
 
 
 def checkpoints(root: Path) -> list[Path]:
@@ -74,15 +99,14 @@ def verify(path: Path) -> int:
     return int(manifest["iteration"])
 
 
-def latest_checkpoint(root: Path) -> Path:
+def latest_checkpoint(root: Path) -> Checkpoint:
     """Return the newest checkpoint; raises `CheckpointError` when there is none or it is not sound."""
     found = checkpoints(root)
     if not found:
         raise CheckpointError(
             f"No checkpoint in {root}; the run stopped before its first one. Start it anew."
         )
-    verify(found[-1])
-    return found[-1]
+    return Checkpoint(found[-1], verify(found[-1]))
 
 
 def load_optimiser(path: Path, optimiser: Optimizer) -> None:
@@ -92,10 +116,11 @@ def load_optimiser(path: Path, optimiser: Optimizer) -> None:
     for name, tensor in tensors.items():
         index, _, field = name.partition(".")
         state.setdefault(int(index), {})[field] = tensor
-    if state and len(state) != len(_parameters(optimiser)):
+    shapes = {index: parameter.shape for index, parameter in enumerate(_parameters(optimiser))}
+    if any(fields["exp_avg"].shape != shapes.get(index) for index, fields in state.items()):
         raise CheckpointError(
-            f"The checkpoint {path} has moments for {len(state)} tensors, the model has "
-            f"{len(_parameters(optimiser))}; it was made with another recipe."
+            f"The checkpoint {path} has moments of other shapes than the model's {len(shapes)} tensors; "
+            "it was made with another recipe."
         )
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})

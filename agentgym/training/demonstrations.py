@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from agentgym.agents.chat import ChatAgent
+from agentgym.agents.chat import ChatAgent, format_action
 from agentgym.core.agent import AgentSession, Decision, EpisodeStart
 from agentgym.core.env import AgentEnv
-from agentgym.core.errors import UsageError
+from agentgym.core.errors import ConfigError, UsageError
 from agentgym.core.policy import Completion, FinishReason, GenerationRequest
 from agentgym.core.task import Task
 from agentgym.core.trace import Episode
@@ -47,14 +47,15 @@ def demonstrate(
     random = np.random.default_rng(seed)
     observation, info = env.reset(seed=seed, options={"task": task})
     observations, actions, expert = [str(observation)], list[str](), list[bool]()
+    if env.oracle() is None:
+        raise UsageError(f"{task.env_id} has no oracle for task {task.id!r}; train without `warm_start`.")
     for _ in range(max_turns):
         choice = env.oracle()
         if choice is None:
-            raise UsageError(f"{task.env_id} has no oracle for task {task.id!r}; train without `warm_start`.")
+            break
         stray = bool(random.random() < noise)
         if stray:
-            admissible: Sequence[str] = info["admissible_actions"]
-            choice = admissible[int(random.integers(len(admissible)))]
+            choice = _random_action(info, random)
         observation, _, terminated, truncated, info = env.step(choice)
         observations.append(str(observation))
         actions.append(str(choice))
@@ -64,6 +65,16 @@ def demonstrate(
         if terminated or truncated:
             break
     return None
+
+
+def _random_action(info: Mapping[str, Any], random: np.random.Generator) -> str:
+    admissible: Sequence[str] = info.get("admissible_actions", ())
+    if not admissible:
+        raise ConfigError(
+            "This environment does not tell its admissible actions, so demonstrations cannot stray; "
+            "set `warm_start.noise = 0`."
+        )
+    return admissible[int(random.integers(len(admissible)))]
 
 
 async def tokenise(
@@ -151,8 +162,8 @@ class _Reciter:
     name: str = "demonstration"
 
     def start(self, start: EpisodeStart) -> AgentSession:
-        script = self.scripts[start.session_id]
-        return _Recital(self.chat.start(start), self.policy, start.session_id, iter(script))
+        lines = [format_action(action, self.chat.action_format) for action in self.scripts[start.session_id]]
+        return _Recital(self.chat.start(start), self.policy, start.session_id, iter(lines))
 
 
 @dataclass(slots=True)

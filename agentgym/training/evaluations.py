@@ -30,7 +30,7 @@ class Evaluations:
     def select(self, iteration: int) -> None:
         """Evaluate on the `select` tasks where the recipe wants it after `iteration` iterations."""
         section = self._run.recipe.evaluation
-        if section.every and iteration % section.every == 0:
+        if section.every and iteration and iteration % section.every == 0:
             self._evaluate(f"select-{iteration:06d}", Split.SELECT, section.select_tasks)
 
     def _evaluate(self, name: str, split: Split, tasks: int) -> None:
@@ -41,7 +41,7 @@ class Evaluations:
         asyncio.run(
             evaluate(
                 recipe.environment.id,
-                make_agent(recipe, self._policy, recipe.evaluation.temperature),
+                make_agent(recipe, self._policy, recipe.evaluation.temperature, f"{recipe.name}, {name}"),
                 split,
                 tasks=tasks,
                 samples=recipe.evaluation.samples,

@@ -9,7 +9,9 @@ from copy import deepcopy
 import torch
 from transformers import PreTrainedModel
 
+from agentgym.core.errors import UsageError
 from agentgym.core.trace import Episode
+from agentgym.rollout.collect import derive_seed
 from agentgym.training.losses import PpoClip, TokenMean, TokenRatio
 from agentgym.training.packing import pack
 from agentgym.training.recipe import OptimiserSection, Recipe
@@ -83,10 +85,14 @@ class Learner:
         lr = self.learning_rate(self.iteration)
         for group in self.optimiser.param_groups:
             group["lr"] = lr
+        if not turns.tokens_R.any():
+            raise UsageError(
+                "No turn of these episodes has a trained token: was the policy one that shows no token ids?"
+            )
         rows = pack(episodes)
         tally = Tally()
-        self.model.train()
-        for chosen in self.schedule.steps(turns, self.seed + self.iteration):
+        self.model.eval()  # dropout would make the trainer another policy than the sampler
+        for chosen in self.schedule.steps(turns, derive_seed(self.seed, "schedule", self.iteration)):
             optimiser_step(
                 self.model,
                 self.reference,
@@ -100,7 +106,6 @@ class Learner:
                 tokens_per_microbatch=self.tokens_per_microbatch,
                 tally=tally,
             )
-        self.model.eval()
         self.iteration += 1
         return {**tally.metrics(), "lr": lr}
 

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 import tomlkit
 from pydantic import Field, PositiveInt, SerializeAsAny, ValidationError, model_validator
@@ -21,9 +21,11 @@ from pydantic.fields import FieldInfo
 from agentgym.core.errors import ConfigError, UnknownNameError, did_you_mean
 from agentgym.training.advantages import Advantage, GroupMean
 from agentgym.training.losses import Aggregation, Clip, PpoClip, Ratio, Regulariser, TokenMean, TokenRatio
-from agentgym.training.parts import Settings
+from agentgym.training.parts import Part, Settings
 from agentgym.training.schedules import Schedule, Simultaneous
 from agentgym.training.task_sampling import TaskSampling, Uniform
+
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class EnvironmentSection(Settings):
@@ -47,6 +49,14 @@ class ScratchModel(Settings):
     mlp_size: int = Field(default=384, ge=8)
     max_context: int = Field(default=2048, ge=64)
     """Most tokens in one conversation."""
+    init_std: float = Field(default=0.05, gt=0)
+    """Standard deviation of the initial weights."""
+
+    @model_validator(mode="after")
+    def _shapes_fit(self) -> ScratchModel:
+        if self.heads % self.kv_heads or self.head_dim % 2:
+            raise ValueError("`heads` must be a multiple of `kv_heads`, and `head_dim` even")
+        return self
 
 
 class ModelSection(Settings):
@@ -76,7 +86,7 @@ class WarmStartSection(Settings):
     lr: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
     tokens_per_step: int = Field(default=8192, ge=64)
-    train_on: Literal["all", "completions"] = "all"
+    train_on: Literal["all", "completions"] = "completions"
     """`all` also learns to predict observations, which a model without pre-training needs."""
 
 
@@ -89,6 +99,8 @@ class RolloutSection(Settings):
     """Rollouts of each task."""
     temperature: float = Field(default=1.0, gt=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
+    """Below 1 the sampled tokens follow another distribution than the one trained: fine for play, biased
+    for training."""
     max_tokens: int = Field(default=32, ge=1)
     """Most tokens in one answer."""
     concurrency: int = Field(default=128, ge=1)
@@ -98,7 +110,8 @@ class RolloutSection(Settings):
 class AgentSection(Settings):
     """How observations become messages and answers become actions."""
 
-    system_prompt: str = ""
+    system_prompt: str | None = None
+    """Unset: a short one that names the action format. Empty: none."""
     action_format: Literal["plain", "tagged"] = "plain"
     history: Literal["full"] | PositiveInt = "full"
     """How many of the last exchanges the agent sees besides the first observation."""
@@ -109,7 +122,7 @@ class OptimiserSection(Settings):
     """AdamW and its schedule over iterations."""
 
     lr: float = Field(default=1e-6, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Share, Share] = (0.9, 0.999)
     weight_decay: float = Field(default=0.0, ge=0)
     grad_clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
@@ -178,6 +191,22 @@ class Recipe(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _whole_rows_for_all_tokens(self) -> Recipe:
+        if self.warm_start and self.warm_start.train_on == "all" and self.agent.history != "full":
+            raise ValueError(
+                '`warm_start.train_on = "all"` needs `agent.history = "full"`; use "completions"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _groups_to_compare(self) -> Recipe:
+        if self.rollout.group_size == 1 and getattr(self.advantage, "singleton", "") == "zero":
+            raise ValueError(
+                "`rollout.group_size = 1` leaves every advantage 0: a group of one has nothing to compare with"
+            )
+        return self
+
     def to_toml(self) -> str:
         """Return the whole recipe as TOML that `load_recipe` reads back to an equal recipe."""
         return tomlkit.dumps(_without_none(self.model_dump(mode="json")))
@@ -206,17 +235,22 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 def parse_recipe(table: Mapping[str, Any], source: str = "recipe") -> Recipe:
     """Validate a recipe given as data; raises `ConfigError` naming every wrong field."""
     try:
-        return Recipe.model_validate(table)
+        return Recipe.model_validate(_with_part_names(table))
     except ValidationError as error:
         problems = "\n".join(f"  {_explain(dict(problem))}" for problem in error.errors())
         raise ConfigError(f"The recipe {source!r} cannot be used:\n{problems}") from None
 
 
-def _read(source: str) -> dict[str, Any]:
+def _read(source: str, folder: Path = Path(), extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return a recipe's table, merged over those it extends; files are looked for from `folder`."""
+    file = folder / source
+    if source in extended_by:
+        raise ConfigError(f"Recipes extend each other in a circle: {' -> '.join((*extended_by, source))}.")
     if source in shipped_recipes():
         text = (files("agentgym.training") / "recipes" / f"{source}.toml").read_text("utf-8")
-    elif Path(source).is_file():
-        text = Path(source).read_text("utf-8")
+    elif file.is_file():
+        text = file.read_bytes().decode("utf-8", "replace")
+        folder = file.parent
     else:
         raise UnknownNameError("recipe", source, shipped_recipes(), "Or give the path of a TOML file.")
     try:
@@ -224,7 +258,7 @@ def _read(source: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"The recipe {source!r} is not valid TOML: {error}.") from None
     base = table.pop("extends", None)
-    return table if base is None else _merge(_read(str(base)), table)
+    return table if base is None else _merge(_read(str(base), folder, (*extended_by, source)), table)
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -232,6 +266,16 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     for key, value in over.items():
         merged[key] = _merge(merged[key], value) if _extends(merged.get(key), value) else value
     return merged
+
+
+def _with_part_names(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete a table that sets something of a part without naming it: the default part is meant."""
+    completed = dict(table)
+    for key, field in Recipe.model_fields.items():
+        given = completed.get(key)
+        if isinstance(field.default, Part) and isinstance(given, dict):
+            completed[key] = {"name": field.default.name, **cast("dict[str, Any]", given)}
+    return completed
 
 
 def _extends(old: Any, new: Any) -> bool:

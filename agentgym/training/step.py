@@ -121,25 +121,27 @@ def optimiser_step(
     with packed_attention(model), fast_matmul(model.device):
         for batch in micro_batches(live, tokens_per_microbatch, model.device):
             micro_loss = _micro_loss(model, reference, batch, weight_R, advantage_R, objective, tally)
-            if not torch.isfinite(micro_loss):
+            if not torch.isfinite(micro_loss).all():
                 optimiser.zero_grad(set_to_none=True)
-                raise NonFiniteLoss(_blame(batch, turns))
-            micro_loss.backward()
-            loss += float(micro_loss.detach())
+                raise NonFiniteLoss(_blame(micro_loss, batch, turns))
+            micro_loss.sum().backward()
+            loss += float(micro_loss.detach().sum())
     if tally.gap_mean > objective.gap_limit:
         raise SamplerGap(
             f"The sampler's log-probabilities are {tally.gap_mean:.3g} nats off the trainer's on average (limit "
             f"{objective.gap_limit:g}): it would learn from what it did not do. Check that sampler and trainer "
-            "have the same weights, temperature and precision, or raise `gap_limit`."
+            "have the same weights, temperature and precision; a recipe may allow more with `gap_limit`."
         )
+    if not live:
+        return
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
     if not torch.isfinite(norm):
         optimiser.zero_grad(set_to_none=True)
         raise NonFiniteLoss(
-            f"The gradient's norm is {float(norm)}; lower `optimiser.lr` or resume from a checkpoint."
+            f"The gradient's norm is {float(norm)} though the loss is finite; the weights were not changed. "
+            "Train with a lower `optimiser.lr`, or in float32."
         )
-    if live:
-        optimiser.step()
+    optimiser.step()
     tally.loss += loss
     tally.grad_norms.append(float(norm))
 
@@ -165,7 +167,8 @@ def _micro_loss(
 ) -> Tensor:
     logits_NV = forward_logits(model, batch) / objective.temperature
     logp_NV = logits_NV.log_softmax(-1)
-    entropy_N = -(logp_NV.exp() * logp_NV).sum(-1)
+    with torch.set_grad_enabled(any(term.needs_entropy for term in objective.regularisers)):
+        entropy_N = -(logp_NV.exp() * logp_NV).sum(-1)
     device = logits_NV.device
 
     def per_token(values_R: Values) -> Tensor:
@@ -187,7 +190,7 @@ def _micro_loss(
     for term in objective.regularisers:
         loss_N = loss_N + term.coefficient * term(tokens)
     _count(tally, batch, tokens, clipped.clipped_N)
-    return (loss_N * per_token(weight_R)).sum()
+    return loss_N * per_token(weight_R)
 
 
 @torch.no_grad()
@@ -213,10 +216,13 @@ def _count(tally: Tally, batch: MicroBatch, tokens: TokenBatch, clipped_N: Tenso
         tally.gap_max = max(tally.gap_max, float(gap_N.max()) if len(gap_N) else 0.0)
 
 
-def _blame(batch: MicroBatch, turns: TurnTable) -> str:
-    row = int(batch.turn_N[0])
-    where = f"trajectory {int(turns.trajectory_R[row])}, turn {int(turns.turn_R[row])}"
-    return f"The loss of the micro-batch that begins at {where} is not finite; the weights were not changed."
+def _blame(loss_N: Tensor, batch: MicroBatch, turns: TurnTable) -> str:
+    token = int((~torch.isfinite(loss_N)).nonzero()[0, 0])
+    row = int(batch.turn_N[token])
+    return (
+        f"The loss of a token of trajectory {int(turns.trajectory_R[row])}, turn {int(turns.turn_R[row])} is "
+        f"{float(loss_N[token].detach())}; the weights were not changed."
+    )
 
 
 @contextmanager

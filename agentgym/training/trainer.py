@@ -6,7 +6,6 @@ dropped on resume and done again, with the same numbers.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,31 +13,25 @@ from time import perf_counter
 
 from agentgym.core.errors import InfrastructureError, StoreFault
 from agentgym.core.trace import Episode
+from agentgym.policies.local import LocalPolicy
 from agentgym.policies.models import LoadedModel, save_model
-from agentgym.rollout.collect import collect, plan_groups
 from agentgym.store.store import Store
 from agentgym.store.tables import RunStatus
 from agentgym.store.writer import EpisodeWriter
-from agentgym.training.assembly import (
-    initial_model,
-    make_agent,
-    make_env,
-    make_policy,
-    open_model,
-    train_tasks,
-)
+from agentgym.training.assembly import initial_model, make_policy, open_model
 from agentgym.training.checkpoint import (
+    Checkpoint,
     checkpoints,
     latest_checkpoint,
     load_optimiser,
     save_checkpoint,
-    verify,
 )
 from agentgym.training.evaluations import Evaluations
 from agentgym.training.learner import Learner
 from agentgym.training.metrics import rollout_metrics
 from agentgym.training.plot import plot_learning_curve
 from agentgym.training.progress import Progress, Silent
+from agentgym.training.rollouts import Rollouts
 from agentgym.training.run import Run, installed_versions
 from agentgym.training.turns import TurnTable
 
@@ -54,10 +47,12 @@ class Trainer:
     def train(self) -> None:
         """Do what is left of the run. Raises `StoreFault` when the disk is full; nothing finished is lost."""
         try:
+            begun = bool(checkpoints(self.run.checkpoints))
+            resumed = latest_checkpoint(self.run.checkpoints) if begun else None
             with Store(self.run.store) as store:
-                self._enter(store)
+                self._enter(store, resumed)
                 with self._status_kept(store):
-                    self._train(store)
+                    self._train(store, resumed)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -80,7 +75,7 @@ class Trainer:
             with suppress(StoreFault):  # a full disk is told already
                 store.set_status(self.run.name, ending)
 
-    def _enter(self, store: Store) -> None:
+    def _enter(self, store: Store, resumed: Checkpoint | None) -> None:
         """Make the store agree with the last checkpoint, adding the run if it is new."""
         if self.run.name not in {row.id for row in store.runs()}:
             store.create_run(
@@ -89,77 +84,88 @@ class Trainer:
                 config=self.recipe.model_dump(mode="json"),
                 versions=installed_versions(),
             )
-        finished = verify(latest_checkpoint(self.run.checkpoints)) if checkpoints(self.run.checkpoints) else 0
+        finished = resumed.iteration if resumed else 0
         self.run.forget_from(finished)
         store.delete_from(self.run.name, finished)
         store.set_status(self.run.name, RunStatus.RUNNING)
 
-    def _train(self, store: Store) -> None:
-        loaded, learner = self._open()
+    def _train(self, store: Store, resumed: Checkpoint | None) -> None:
+        loaded, learner = self._resume(resumed) if resumed else self._begin()
         policy = make_policy(self.recipe, loaded)
         policy.set_version(learner.iteration)
         evaluations = Evaluations(self.run, policy, self.progress)
-        evaluations.heldout("before")
+        rollouts = Rollouts(self.recipe, policy)
+        if learner.iteration == 0:
+            evaluations.heldout("before")
         self.progress.stage("reinforcement", self.recipe.iterations)
         for _ in range(learner.iteration):
             self.progress.advance()
-        agent = make_agent(self.recipe, policy, self.recipe.rollout.temperature)
-        tasks = train_tasks(self.recipe)
         with EpisodeWriter(store, self.run.name) as writer:
             while learner.iteration < self.recipe.iterations:
-                iteration = learner.iteration
-                started = perf_counter()
-                chosen = self.recipe.sampling.draw(
-                    tasks, self.recipe.rollout.tasks, iteration, self.recipe.seed
-                )
-                plans = plan_groups(
-                    chosen,
-                    self.recipe.rollout.group_size,
-                    label=f"train-{iteration:06d}",
-                    seed=self.recipe.seed,
-                )
-                episodes = asyncio.run(
-                    collect(
-                        plans,
-                        agent,
-                        lambda: make_env(self.recipe),
-                        concurrency=self.recipe.rollout.concurrency,
-                        max_turns=self.recipe.environment.max_turns,
-                        on_episode=lambda episode: writer.write(episode, iteration=iteration),  # noqa: B023
-                    )
-                )
-                rolled_out = perf_counter()
-                metrics = self._learn(learner, episodes)
-                policy.set_version(learner.iteration)
-                learned = perf_counter()
-                writer.flush()
-                self._save(store, loaded, learner, metrics)
-                self.progress.advance(f"success {metrics['success']:.0%}")
-                self.progress.iteration(
-                    iteration, metrics, self._time(iteration, metrics, started, rolled_out, learned)
-                )
                 evaluations.select(learner.iteration)
+                self._iterate(store, writer, rollouts, loaded, learner, policy)
+        evaluations.select(learner.iteration)
         evaluations.heldout("after")
         plot_learning_curve(self.run)
 
-    def _open(self) -> tuple[LoadedModel, Learner]:
-        """Return the model and its learner as the last checkpoint has them, or as the run begins."""
-        if not checkpoints(self.run.checkpoints):
-            loaded = initial_model(self.recipe, self.progress)
-            save_model(loaded.model, loaded.tokenizer, self.run.warm_start)
-            learner = Learner.from_recipe(loaded.model, self.recipe)
-            self._checkpoint(loaded, learner)
-            return loaded, learner
-        latest = latest_checkpoint(self.run.checkpoints)
-        loaded = open_model(self.recipe, str(latest))
-        reference = open_model(self.recipe, str(self.run.warm_start)).model
+    def _begin(self) -> tuple[LoadedModel, Learner]:
+        """Return the model that reinforcement starts from, with its learner; the first checkpoint is made."""
+        loaded = initial_model(self.recipe, self.progress)
+        save_model(loaded.model, loaded.tokenizer, self.run.warm_start)
+        learner = Learner.from_recipe(loaded.model, self.recipe)
+        self._checkpoint(loaded, learner)
+        return loaded, learner
+
+    def _resume(self, checkpoint: Checkpoint) -> tuple[LoadedModel, Learner]:
+        """Return model and learner as the checkpoint has them."""
+        loaded = open_model(self.recipe, str(checkpoint.path))
+        needed = any(term.needs_reference for term in self.recipe.regularisers)
+        reference = open_model(self.recipe, str(self.run.warm_start)).model if needed else None
         learner = Learner.from_recipe(loaded.model, self.recipe, reference)
-        load_optimiser(latest, learner.optimiser)
-        learner.iteration = verify(latest)
+        load_optimiser(checkpoint.path, learner.optimiser)
+        learner.iteration = checkpoint.iteration
         self.progress.say(f"Resuming {self.run.path} after {learner.iteration} finished iterations.")
         return loaded, learner
 
+    def _iterate(
+        self,
+        store: Store,
+        writer: EpisodeWriter,
+        rollouts: Rollouts,
+        loaded: LoadedModel,
+        learner: Learner,
+        policy: LocalPolicy,
+    ) -> None:
+        """Play, learn, publish, save: one iteration, finished when its checkpoint is on disk."""
+        iteration = learner.iteration
+        started = perf_counter()
+        episodes = rollouts.play(iteration, lambda episode: writer.write(episode, iteration=iteration))
+        played = perf_counter()
+        metrics = self._learn(learner, episodes)
+        policy.set_version(learner.iteration)
+        learned = perf_counter()
+        writer.flush()
+        store.log_metrics(self.run.name, iteration, metrics)
+        self.run.append("metrics.jsonl", iteration, metrics)
+        if (
+            learner.iteration == self.recipe.iterations
+            or learner.iteration % self.recipe.checkpoint.every == 0
+        ):
+            self._checkpoint(loaded, learner)
+        timing = {
+            "rollout_s": played - started,
+            "learn_s": learned - played,
+            "save_s": perf_counter() - learned,
+            "sampled_tokens_per_s": metrics["sampled_tokens"] / (played - started),
+            "learned_tokens_per_s": metrics["computed_tokens"] / (learned - played),
+        }
+        self.run.append("timing.jsonl", iteration, timing)
+        self.progress.advance(f"success {metrics['success']:.0%}")
+        self.progress.iteration(iteration, metrics, timing)
+
     def _learn(self, learner: Learner, episodes: Sequence[Episode]) -> dict[str, float]:
+        """Credit and learn from the episodes that have a score. A group that lost members goes on with the
+        others; one that is down to a single member has nothing to compare with and teaches nothing."""
         scored = [episode for episode in episodes if episode.outcome.scored]
         if not scored:
             raise InfrastructureError(
@@ -172,14 +178,6 @@ class Trainer:
         metrics["unscored"] = float(len(episodes) - len(scored))
         return {**metrics, **learner.learn(scored, turns, advantage_R)}
 
-    def _save(self, store: Store, loaded: LoadedModel, learner: Learner, metrics: dict[str, float]) -> None:
-        iteration = learner.iteration - 1
-        store.log_metrics(self.run.name, iteration, metrics)
-        self.run.append("metrics.jsonl", iteration, metrics)
-        last = learner.iteration == self.recipe.iterations
-        if last or learner.iteration % self.recipe.checkpoint.every == 0:
-            self._checkpoint(loaded, learner)
-
     def _checkpoint(self, loaded: LoadedModel, learner: Learner) -> None:
         save_checkpoint(
             self.run.checkpoints,
@@ -188,16 +186,3 @@ class Trainer:
             learner.optimiser,
             self.recipe.checkpoint.keep,
         )
-
-    def _time(
-        self, iteration: int, metrics: dict[str, float], started: float, rolled_out: float, learned: float
-    ) -> dict[str, float]:
-        timing = {
-            "rollout_s": rolled_out - started,
-            "learn_s": learned - rolled_out,
-            "save_s": perf_counter() - learned,
-            "sampled_tokens_per_s": metrics["sampled_tokens"] / (rolled_out - started),
-            "learned_tokens_per_s": metrics["computed_tokens"] / (learned - rolled_out),
-        }
-        self.run.append("timing.jsonl", iteration, timing)
-        return timing

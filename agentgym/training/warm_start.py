@@ -43,7 +43,7 @@ def warm_start(
         model.parameters(), lr=settings.lr, betas=(0.9, 0.95), weight_decay=settings.weight_decay
     )
     losses: list[float] = []
-    model.train()
+    model.eval()  # no dropout: it draws from a generator that no checkpoint keeps
     with packed_attention(model), fast_matmul(model.device):
         for step, chosen in enumerate(plan):
             for group in optimiser.param_groups:
@@ -51,7 +51,6 @@ def warm_start(
             losses.append(_train_step(model, optimiser, [rows[index] for index in chosen]))
             if on_step is not None:
                 on_step(step + 1, len(plan), losses[-1])
-    model.eval()
     last_epoch = max(len(plan) // settings.epochs, 1)
     return float(np.mean(losses[-last_epoch:]))
 

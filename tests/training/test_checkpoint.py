@@ -41,7 +41,7 @@ def test_only_the_last_few_are_kept(tmp_path: Path) -> None:
     for iteration in range(4):
         save(tmp_path, iteration)
     assert [path.name for path in checkpoints(tmp_path)] == ["000002", "000003"]
-    assert verify(latest_checkpoint(tmp_path)) == 3
+    assert latest_checkpoint(tmp_path) == (tmp_path / "000003", 3)
 
 
 def test_the_optimiser_goes_on_as_if_never_saved(tmp_path: Path) -> None:
