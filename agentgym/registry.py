@@ -6,15 +6,17 @@ points of the group `agentgym.environments` and imported only when asked for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from inspect import Parameter, signature
 from typing import Any, TypeVar
 
 from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from agentgym.core.env import AgentEnv, EnvSpec
-from agentgym.core.errors import AgentGymError, UnknownNameError, UsageError
+from agentgym.core.errors import AgentGymError, UnknownNameError, UsageError, did_you_mean
 from agentgym.core.task import Split, TaskSuite
 
 _T = TypeVar("_T")
@@ -65,7 +67,7 @@ def make(env_id: str, split: Split | str = Split.TRAIN, **options: Any) -> Agent
     """
     spec = find_spec(env_id)
     parsed = Split.parse(split)
-    env = _build(spec, lambda: spec.make(parsed, **options), options)
+    env = _build(spec, spec.make, parsed, **options)
     if env.spec is None:  # with it, Gymnasium's own tools can make another one like it
         kwargs = {"env_id": spec.id, "split": parsed.value, **options}
         env.spec = GymnasiumSpec(spec.id, "agentgym.registry:make", kwargs=kwargs, disable_env_checker=True)
@@ -87,7 +89,7 @@ def make_vec(env_id: str, num_envs: int, split: Split | str = Split.TRAIN, **opt
 def suite(name: str, **options: Any) -> TaskSuite:
     """Return the suite of tasks of an environment."""
     spec = find_spec(name)
-    return _build(spec, lambda: spec.suite(**options), options)
+    return _build(spec, spec.suite, **options)
 
 
 def _announced() -> dict[str, str]:
@@ -110,10 +112,16 @@ def _load(name: str) -> EnvSpec:
     return spec
 
 
-def _build(spec: EnvSpec, build: Callable[[], _T], options: dict[str, Any]) -> _T:
+def _build(spec: EnvSpec, build: Callable[..., _T], *args: Any, **options: Any) -> _T:
     try:
-        return build()
+        return build(*args, **options)
     except TypeError as error:
-        if "unexpected keyword argument" not in str(error):
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if unknown is None:
             raise
-        raise UsageError(f"{spec.id} does not take these options: {sorted(options)} ({error}).") from error
+        parameters = signature(build).parameters.values()
+        known = [parameter.name for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
+        listing = f" Known: {', '.join(sorted(known))}." if known else ""
+        raise UsageError(
+            f"{spec.id} has no option {unknown[1]!r}.{did_you_mean(unknown[1], known)}{listing}"
+        ) from error

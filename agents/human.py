@@ -56,7 +56,7 @@ class HumanSession:
     async def act(self, observation: Any, info: Mapping[str, Any]) -> Decision:
         """Show the observation and ask until there is an action; raises `PlayerQuit`."""
         admissible: Sequence[Action] = info.get("admissible_actions", ())
-        self._show(observation)
+        self.show(observation)
         self._list(admissible, self._agent.hints)
         if self._turn == 0:
             self._say(_HELP, "dim")
@@ -84,7 +84,8 @@ class HumanSession:
     def close(self) -> None:
         """Nothing is held."""
 
-    def _show(self, observation: Any) -> None:
+    def show(self, observation: Any) -> None:
+        """Print what the environment says, in a frame."""
         text: str = observation if isinstance(observation, str) else observation["text"]
         self._console.print(Panel(Text(text.strip()), border_style="cyan"))
 
@@ -104,9 +105,12 @@ class HumanSession:
         try:
             line = self._console.input("> ", markup=False, stream=self._agent.stream)
         except EOFError:
+            self._console.print()  # leave the prompt's line
             raise PlayerQuit from None
-        if self._agent.stream is not None and not line:
-            raise PlayerQuit
+        if self._agent.stream is not None:  # no keyboard echoes what is typed
+            self._console.print(Text(line.rstrip()))
+            if not line:
+                raise PlayerQuit
         return line.strip()
 
     def _say(self, text: str, style: str) -> None:
