@@ -26,10 +26,13 @@ class HouseholdSpec:
         max_steps: int = 50,
         admissible: bool = True,
         render_mode: str | None = None,
+        expert: str = "planner",
     ) -> HouseholdEnv:
         """Build an environment; see `HouseholdSuite` and `HouseholdEnv` for the options."""
         suite = self.suite(difficulty=difficulty, task_types=task_types)
-        return HouseholdEnv(suite, split, max_steps=max_steps, admissible=admissible, render_mode=render_mode)
+        return HouseholdEnv(
+            suite, split, max_steps=max_steps, admissible=admissible, render_mode=render_mode, expert=expert
+        )
 
     def suite(
         self, *, difficulty: str | None = None, task_types: Iterable[str] | None = None

@@ -9,17 +9,18 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from agentgym.core.env import AgentEnv, StepResult
-from agentgym.core.errors import StepError, TaskError, UsageError, did_you_mean
+from agentgym.core.errors import StepError, TaskError, UnknownNameError, UsageError, did_you_mean
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task, TaskSuite
-from agentgym.environments.household import oracle
+from agentgym.environments.household import oracle, search
 from agentgym.environments.household.engine import Engine
 from agentgym.environments.household.world import World
 
 _MAGIC = b"agentgym household 1\n"
-_HEADER = struct.Struct("<IBI")
-"""Steps taken, whether the episode is over, bytes of the task that follows."""
+_HEADER = struct.Struct("<IBQI")
+"""Steps taken, whether the episode is over, receptacles looked into, bytes of the task that follows."""
 _CHECKSUM_BYTES = 8
+_EXPERTS = ("planner", "searcher")
 
 
 class WorldSuite(TaskSuite, Protocol):
@@ -39,7 +40,8 @@ class HouseholdEnv(AgentEnv):
 
     The observation is the text that a command brings; the first one tells the room and the task. An episode
     ends when the task is solved (reward 1.0; 0.0 on every other step) or after `max_steps` commands.
-    `admissible=False` leaves `admissible_actions` out of `info`, which makes steps faster.
+    `admissible=False` leaves `admissible_actions` out of `info`, which makes steps faster. `expert` says
+    whom `oracle()` asks: the "planner" knows where everything is, the "searcher" looks for it first.
     """
 
     metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 - as Gymnasium declares it
@@ -52,7 +54,10 @@ class HouseholdEnv(AgentEnv):
         max_steps: int = 50,
         admissible: bool = True,
         render_mode: str | None = None,
+        expert: str = "planner",
     ) -> None:
+        if expert not in _EXPERTS:
+            raise UnknownNameError("expert", expert, _EXPERTS)
         if max_steps < 1:
             raise UsageError(f"max_steps must be at least 1, got {max_steps}.")
         if render_mode not in (None, "ansi"):
@@ -63,6 +68,7 @@ class HouseholdEnv(AgentEnv):
         self.max_steps = max_steps
         self.admissible = admissible
         self.render_mode = render_mode
+        self.expert = expert
         self.observation_space = Utf8Text()
         self.action_space = Utf8Text()
         self._tasks = suite.tasks(split)
@@ -72,6 +78,7 @@ class HouseholdEnv(AgentEnv):
         self._engine: Engine | None = None
         self._saved_task = b""
         self._steps = 0
+        self._seen = 0
         self._over = True
 
     # --- Gymnasium ----------------------------------------------------------------------------------
@@ -91,7 +98,7 @@ class HouseholdEnv(AgentEnv):
             chosen = self._worlds.task(chosen)
         engine = self._engine_of(chosen)
         observation = engine.reset()
-        self._play(chosen, engine, steps=0, over=False)
+        self._play(chosen, engine, steps=0, over=False, seen=0)
         return observation, self._info(engine, valid=True)
 
     def step(self, action: Any) -> StepResult:
@@ -106,6 +113,8 @@ class HouseholdEnv(AgentEnv):
             raise UsageError(f"An action here is a text command such as 'look', got {type(action).__name__}.")
         observation, applied = engine.step(action)
         self._steps += 1
+        if self.expert == "searcher":
+            self._seen = search.look_around(engine, self._seen)
         won = engine.won
         truncated = not won and self._steps >= self.max_steps
         self._over = won or truncated
@@ -136,7 +145,7 @@ class HouseholdEnv(AgentEnv):
         """Return the task, the steps taken and the state of the game."""
         engine = self._playing()
         saved_task = self._task_as_bytes()
-        header = _HEADER.pack(self._steps, self._over, len(saved_task))
+        header = _HEADER.pack(self._steps, self._over, self._seen, len(saved_task))
         body = b"".join((header, saved_task, engine.save()))
         return _MAGIC + _checksum(body) + body
 
@@ -146,15 +155,17 @@ class HouseholdEnv(AgentEnv):
         Raises `UsageError` for bytes that are no such snapshot, `TaskError` for one of another environment
         or split.
         """
-        steps, over, saved_task, saved_state = _unpack(snapshot)
+        steps, over, seen, saved_task, saved_state = _unpack(snapshot)
         same = self._task is not None and saved_task == self._task_as_bytes()
         task = self.task if same else Task.from_json(json.loads(saved_task))
         engine = self._playing() if same else self._engine_of(task)
         engine.load(saved_state)
-        self._play(task, engine, steps, over)
+        self._play(task, engine, steps, over, seen)
 
     def oracle(self) -> str | None:
-        """Return the first command of a shortest plan; None when the task is solved."""
+        """Return the expert's next command; None when the task is solved."""
+        if self.expert == "searcher":
+            return search.next_command(self._playing(), self._seen, self.task.key)
         return oracle.next_command(self._playing())
 
     # --- helpers ------------------------------------------------------------------------------------
@@ -175,13 +186,14 @@ class HouseholdEnv(AgentEnv):
             )
         return Engine(self._worlds.world(task))
 
-    def _play(self, task: Task, engine: Engine, steps: int, over: bool) -> None:
+    def _play(self, task: Task, engine: Engine, steps: int, over: bool, seen: int) -> None:
         if engine is not self._engine:
             self._engine = engine
             self._task = task
             self._saved_task = b""
         self._steps = steps
         self._over = over
+        self._seen = seen
 
     def _task_as_bytes(self) -> bytes:
         if not self._saved_task:
@@ -222,8 +234,8 @@ def _task_option(options: Mapping[str, Any] | None) -> Task | str | None:
     return chosen
 
 
-def _unpack(snapshot: bytes) -> tuple[int, bool, bytes, bytes]:
-    """Split a snapshot into steps taken, whether the episode is over, its task and its state."""
+def _unpack(snapshot: bytes) -> tuple[int, bool, int, bytes, bytes]:
+    """Split a snapshot into steps taken, whether the episode is over, what was seen, its task and its state."""
     if not snapshot.startswith(_MAGIC):
         raise UsageError(
             f"These {len(snapshot)} bytes are no snapshot of a household environment; restore a snapshot "
@@ -235,9 +247,9 @@ def _unpack(snapshot: bytes) -> tuple[int, bool, bytes, bytes]:
         raise UsageError(
             f"A household snapshot of {len(snapshot)} bytes is damaged or cut off; make it again."
         )
-    steps, over, length = _HEADER.unpack_from(body)
+    steps, over, seen, length = _HEADER.unpack_from(body)
     state = _HEADER.size + length
-    return steps, bool(over), body[_HEADER.size : state], body[state:]
+    return steps, bool(over), seen, body[_HEADER.size : state], body[state:]
 
 
 def _checksum(body: bytes) -> bytes:
