@@ -1,15 +1,39 @@
-"""Where the commands write."""
+"""Where the commands write, and how they tell what went wrong."""
 
 from __future__ import annotations
 
+import os
+
 from rich.console import Console
+from rich.text import Text
+
+from agentgym.core.errors import AgentGymError
+
+PLAIN_WIDTH = 120
+"""Columns of a log file or pipe, which has none of its own."""
 
 
 def console() -> Console:
     """Return a console on standard output."""
-    return Console(highlight=False)
+    return _console(stderr=False)
 
 
 def error_console() -> Console:
     """Return a console on standard error."""
-    return Console(stderr=True, highlight=False)
+    return _console(stderr=True)
+
+
+def show_error(error: AgentGymError | OSError) -> int:
+    """Print an error on standard error and return the exit code it calls for."""
+    known = isinstance(error, AgentGymError)
+    text = str(error) if known else f"{error.strerror}: {error.filename}. Check the path and its permissions."
+    errors = error_console()
+    errors.print(Text.assemble(("Error:", "bold red"), " ", text), soft_wrap=not errors.is_terminal)
+    return error.exit_code if known else 1
+
+
+def _console(*, stderr: bool) -> Console:
+    out = Console(stderr=stderr, highlight=False)
+    if not out.is_terminal and "COLUMNS" not in os.environ:
+        out.width = PLAIN_WIDTH
+    return out

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from agentgym.cli.console import console
-from agentgym.cli.options import EnvName, EnvOptions, Seed, SplitName, parse_options
+from agentgym.cli.options import EnvName, EnvOptions, Seed, SplitName, parse_options, prepare_output
 from agentgym.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from agentgym.conformance.report import CheckResult
+    from agentgym.core.env import AgentEnv
+
+PLAY_WIDTH = 100
+"""Longer lines of prose are hard to read, however wide the terminal."""
 
 
 def envs() -> None:
@@ -23,14 +35,18 @@ def envs() -> None:
     from agentgym.core.task import Split
     from agentgym.registry import registered
 
-    table = Table("environment", "id", *(split.value for split in Split), "what it is", box=None)
+    table = Table(box=None)
+    table.add_column("environment", no_wrap=True)
+    table.add_column("id, and what it is")
+    for split in Split:
+        table.add_column(split.value, justify="right", no_wrap=True)
     for spec in registered().values():
         try:
             suite = spec.suite()
             counts = [f"{len(suite.tasks(split)):,}" for split in Split]
         except UsageError:  # it needs an option, such as where its data lies
             counts = ["-"] * len(Split)
-        table.add_row(spec.name, spec.id, *counts, spec.summary)
+        table.add_row(spec.name, Text.assemble(spec.id, "\n", (spec.summary, "dim")), *counts)
     console().print(table)
 
 
@@ -45,26 +61,40 @@ def play(
 
     Example:  agentgym play household --seed 3
     """
-    from agentgym.agents.human import HumanAgent, PlayerQuit
-    from agentgym.core.agent import EpisodeStart
     from agentgym.registry import make
 
-    world = make(env, split, **parse_options(option))
     out = console()
+    out.width = min(out.width, PLAY_WIDTH)
+    with closing(make(env, split, **parse_options(option))) as world:
+        _play(world, task, seed, out)
+
+
+def _play(world: AgentEnv, task: str | None, seed: int, out: Console) -> None:
+    from agentgym.agents.human import HumanAgent, PlayerQuit
+    from agentgym.core.agent import EpisodeStart
+
     observation, info = world.reset(seed=seed, options={"task": task} if task else None)
-    out.print(f"Task [bold]{world.task.id}[/]", highlight=False)
-    stream = None if sys.stdin.isatty() else sys.stdin
-    session = HumanAgent(out, stream).start(EpisodeStart("play", world.task, seed, world))
+    out.print(Text.assemble("Task ", (world.task.id, "bold")))
+    session = HumanAgent(out, None if sys.stdin.isatty() else sys.stdin).start(
+        EpisodeStart("play", world.task, seed, world)
+    )
     score, turns, over = 0.0, 0, False
-    while not over:
-        try:
-            decision = asyncio.run(session.act(observation, info))
-        except PlayerQuit:
-            out.print(f"You left after {turns} turns.")
-            return
-        observation, reward, terminated, truncated, info = world.step(decision.action)
-        score, turns, over = score + float(reward), turns + 1, terminated or truncated
-    out.print(str(observation))
+    # Not asyncio.run: it keeps the first Ctrl-C from reaching the prompt.
+    with closing(asyncio.new_event_loop()) as loop:
+        while not over:
+            try:
+                decision = loop.run_until_complete(session.act(observation, info))
+            except PlayerQuit:
+                break
+            except KeyboardInterrupt:
+                out.print()  # leave the prompt's line
+                break
+            observation, reward, terminated, truncated, info = world.step(decision.action)
+            score, turns, over = score + float(reward), turns + 1, terminated or truncated
+    if not over:
+        out.print(f"You left after {turns} turns.")
+        return
+    session.show(observation)
     verdict = "[green]Solved[/]" if info["success"] else "[yellow]Not solved[/]"
     out.print(f"{verdict} after {turns} turns; score {score:g}.")
 
@@ -83,23 +113,46 @@ def check(
 
     Example:  agentgym check household --only semantic
     """
-    import json
-
     from agentgym.conformance.env import check_env
-    from agentgym.conformance.report import CheckResult, Status
 
+    options = parse_options(option)
+    must_be_makeable(env, options)
+    prepare_output(report)
     out = console()
-    colours = {Status.PASS: "green", Status.FAIL: "bold red", Status.SKIP: "yellow"}
-
-    def show(result: CheckResult) -> None:
-        mark = f"[{colours[result.status]}]{result.status.value:<4}[/]"
-        out.print(f"{mark}  {result.id:<32} {result.seconds:6.2f} s  ", end="")
-        out.print(result.message, markup=False, soft_wrap=True)
-
-    found = check_env(env, options=parse_options(option), only=only or None, seed=seed, on_result=show)
+    found = check_env(
+        env, options=options, only=only or None, seed=seed, on_result=lambda result: _show(result, out)
+    )
     if report is not None:
         report.write_text(json.dumps(found.to_json(), indent=2) + "\n", "utf-8")
     if not found.passed:
         out.print(f"[bold red]{len(found.failures)} of {len(found.results)} checks failed.[/]")
         raise typer.Exit(1)
     out.print(f"[green]{found.subject} keeps the contract.[/]")
+
+
+def must_be_makeable(env: str, options: dict[str, Any]) -> None:
+    """Raise the `UsageError` that making the environment raises: wrong options are told once, not by each
+    check. Any other failure is a finding, and left to the checks."""
+    from agentgym.registry import find_spec, make
+
+    find_spec(env)
+    try:
+        make(env, **options).close()
+    except UsageError:
+        raise
+    except Exception:  # noqa: BLE001 - the checks meet it again and report it
+        return
+
+
+def _show(result: CheckResult, out: Console) -> None:
+    from agentgym.conformance.report import Status
+
+    colours = {Status.PASS: "green", Status.FAIL: "bold red", Status.SKIP: "yellow"}
+    line = Table.grid(padding=(0, 1))
+    line.add_column(width=4)
+    line.add_column(width=31, no_wrap=True)
+    line.add_column(width=8, justify="right")
+    line.add_column(overflow="fold")
+    status = Text(result.status.value, colours[result.status])
+    line.add_row(status, result.id, f"{result.seconds:.2f} s", Text(result.message))
+    out.print(line)

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from agentgym.cli.console import console
-from agentgym.cli.options import EnvName, EnvOptions, Seed, SplitName, parse_options
+from agentgym.cli.console import console, error_console
+from agentgym.cli.options import EnvName, EnvOptions, Seed, SplitName, parse_options, prepare_output
 from agentgym.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from agentgym.core.agent import Agent
+    from agentgym.evaluation.report import Evaluation
+    from agentgym.training.recipe import EnvironmentSection
 
 SCRIPTED = ("random", "oracle")
+MAX_TURNS = 50
+"""Where no run says how many turns it was trained with."""
 
 
 class _Player(NamedTuple):
     agent: Agent
-    max_turns: int | None
-    """What the agent was trained with, where that is known."""
-    options: dict[str, Any]
+    trained_in: EnvironmentSection | None
+    """Where the run's policy learned; None for scripted agents."""
 
 
 def evaluate(
@@ -47,57 +52,69 @@ def evaluate(
 ) -> None:
     """Evaluate a policy on a split's tasks, and compare it with another on the same ones.
 
-    Example:  agentgym eval household --policy oracle --against random --episodes 20
+    Example:  agentgym eval household --policy oracle --against random --episodes 9
     """
+    from agentgym.core.task import Split
     from agentgym.evaluation.compare import compare
-    from agentgym.evaluation.report import Evaluation
     from agentgym.evaluation.runner import evaluate as play
     from agentgym.evaluation.tables import comparison_table, evaluation_table
+    from agentgym.registry import find_spec
 
+    env, split = find_spec(env).id, Split.parse(split)
     players = [_open(name, env, temperature, runs) for name in (policy, against) if name is not None]
-    options = {**players[0].options, **parse_options(option)}
-    turns = max_turns or players[0].max_turns or 50
-    found: list[Evaluation] = []
+    sections = [player.trained_in for player in players if player.trained_in is not None]
+    options = {**(sections[0].options if sections else {}), **parse_options(option)}
+    turns = max_turns or (sections[0].max_turns if sections else MAX_TURNS)
+    prepare_output(out)
     with _bar() as bar:
-        for player in players:
-            task = bar.add_task(player.agent.name, total=None)
-            evaluation = asyncio.run(
+
+        def played(agent: Agent) -> Evaluation:
+            task = bar.add_task(agent.name, total=None)
+            return asyncio.run(
                 play(
                     env,
-                    player.agent,
+                    agent,
                     split,
                     tasks=episodes,
                     samples=samples,
                     seed=seed,
                     max_turns=turns,
                     options=options,
-                    on_progress=lambda _, done, total, task=task: bar.update(
-                        task, completed=done, total=total
-                    ),
+                    on_progress=lambda _, done, total: bar.update(task, completed=done, total=total),
                 )
             )
-            found.append(evaluation)
+
+        found = [played(player.agent) for player in players]
+    screen = console()
     for evaluation in found:
-        console().print(evaluation_table(evaluation))
+        screen.print(evaluation_table(evaluation))
     if len(found) > 1:
-        console().print(comparison_table(compare(found[1], found[0])))
+        screen.print(comparison_table(compare(found[1], found[0])))
+    screen.print(_conditions(found[0]), markup=False)
+    if any(section != sections[0] for section in sections):
+        screen.print("The two runs were trained under other conditions than each other.", style="yellow")
     if out is not None:
         found[0].save(out)
-        console().print(f"Written to {out}.")
+        screen.print(f"Written to {out}.", markup=False, soft_wrap=True)
 
 
-def _bar() -> Any:
+def _conditions(evaluation: Evaluation) -> str:
+    options = ", ".join(f"{key} = {value!r}" for key, value in evaluation.options.items())
+    return f"At most {evaluation.max_turns} turns; environment options: {options or 'none'}."
+
+
+def _bar() -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from agentgym.cli.console import error_console
-
+    out = error_console()
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=error_console(),
+        console=out,
         transient=True,
+        disable=not out.is_terminal,
     )
 
 
@@ -106,9 +123,9 @@ def _open(name: str, env: str, temperature: float, runs: Path) -> _Player:
     from agentgym.agents.scripted import OracleAgent, RandomAgent
 
     if name == "random":
-        return _Player(RandomAgent(), None, {})
+        return _Player(RandomAgent(), None)
     if name == "oracle":
-        return _Player(OracleAgent(), None, {})
+        return _Player(OracleAgent(), None)
     from agentgym.registry import find_spec
     from agentgym.training.assembly import make_agent, make_policy, open_model
     from agentgym.training.checkpoint import latest_checkpoint
@@ -116,8 +133,10 @@ def _open(name: str, env: str, temperature: float, runs: Path) -> _Player:
 
     run = Run.open(name, runs, also=SCRIPTED)
     recipe = run.recipe
-    if find_spec(recipe.environment.id).id != find_spec(env).id:
-        raise UsageError(f"The run {run.path} was trained in {recipe.environment.id}, not in {env!r}.")
+    if find_spec(recipe.environment.id).id != env:
+        raise UsageError(
+            f"The run {run.path} was trained in {recipe.environment.id}, not in {env}; evaluate it there."
+        )
     loaded = open_model(recipe, str(latest_checkpoint(run.checkpoints).path))
     agent = make_agent(recipe, make_policy(recipe, loaded), temperature, name=run.name)
-    return _Player(agent, recipe.environment.max_turns, recipe.environment.options)
+    return _Player(agent, recipe.environment)

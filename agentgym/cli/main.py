@@ -1,7 +1,8 @@
 """`agentgym`: the commands, and what becomes of errors.
 
-What the user got wrong ends with exit code 2 and a message; an interrupt with 130. Only a defect of
-agentgym itself shows a traceback.
+What the user got wrong ends with exit code 2 and a message; an interrupt with 130; what the machine refuses
+(no space, no permission, a broken world) with 1 and a message. Only a defect of agentgym itself shows a
+traceback.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Annotated
 import typer
 
 from agentgym import __version__
-from agentgym.cli.console import error_console
+from agentgym.cli.console import error_console, show_error
 from agentgym.cli.environments import check, envs, play
 from agentgym.cli.evaluation import evaluate
 from agentgym.cli.training import quickstart, train
@@ -52,12 +53,11 @@ def main() -> None:
     try:
         app()
     except AgentGymError as error:
-        error_console().print(f"[bold red]Error:[/] {_plain(str(error))}", highlight=False)
-        sys.exit(error.exit_code)
+        sys.exit(show_error(error))
+    except OSError as error:
+        if error.filename is None:  # not about a file: nothing the user could look at
+            raise
+        sys.exit(show_error(error))
     except KeyboardInterrupt:
         error_console().print("Interrupted.")
         sys.exit(130)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from agentgym.core.errors import ConfigError
+from agentgym.core.errors import ConfigError, UsageError
 
 EnvName = Annotated[str, typer.Argument(help="An environment's id or short name; see `agentgym envs`.")]
 SplitName = Annotated[str, typer.Option("--split", help="train, select or heldout.")]
@@ -37,3 +38,21 @@ def parse_options(pairs: Sequence[str] | None) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             options[key] = text
     return options
+
+
+def prepare_output(path: Path | None) -> None:
+    """Make sure that a file, if one is wanted, can be written at the end; its folder is made.
+
+    Raises `UsageError`, before any work is done.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; give the name of a file in it.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch()
+            path.unlink()
+    except OSError as error:
+        raise UsageError(f"Cannot write {path}: {error.strerror}. Give another path.") from error

@@ -32,6 +32,7 @@ class TerminalProgress:
         )
         self._current: TaskID | None = None
         self._name, self._done, self._total, self._told = "", 0, 0, 0.0
+        self._headed = False
 
     def __enter__(self) -> Self:
         if self._out.is_terminal:
@@ -61,16 +62,21 @@ class TerminalProgress:
             self._out.print(f"{self._name}: {self._done}/{self._total} {note}".rstrip())
 
     def iteration(self, iteration: int, metrics: Mapping[str, float], timing: Mapping[str, float]) -> None:
-        """Print the iteration's line."""
+        """Print the iteration's line, below a heading."""
+        if not self._headed:
+            self._headed = True
+            self._out.print(
+                "[dim]iter  success  turns  entropy  clipped    gap  no signal  rollout  learning[/]"
+            )
+        unscored = f"  [yellow]{metrics['unscored']:.0f} unscored[/]" if metrics["unscored"] else ""
         self._out.print(
-            f"[dim]{iteration + 1:>4}[/]  success [bold]{metrics['success']:6.1%}[/]  "
-            f"turns {metrics['turns']:4.1f}  entropy {metrics['entropy']:.3f}  "
-            f"clipped {metrics['clip_share']:5.1%}  gap {metrics['gap_mean']:.0e}  "
-            f"no signal {metrics['no_signal_share']:4.0%}  "
-            + (f"[yellow]{metrics['unscored']:.0f} unscored[/]  " if metrics["unscored"] else "")
-            + f"[dim]rollout {timing['rollout_s']:.1f} s, learning {timing['learn_s']:.1f} s[/]"
+            f"{iteration + 1:>4}  [bold]{metrics['success']:>7.1%}[/]  {metrics['turns']:>5.1f}  "
+            f"{metrics['entropy']:>7.3f}  {metrics['clip_share']:>7.1%}  {metrics['gap_mean']:>5.0e}  "
+            f"{metrics['no_signal_share']:>9.0%}  "
+            f"[dim]{timing['rollout_s']:>5.1f} s  {timing['learn_s']:>6.1f} s[/]{unscored}"
         )
+        self._told = monotonic()
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self._out.print(text)
+        self._out.print(text, markup=False, soft_wrap=True)

@@ -22,5 +22,7 @@ def show_run(run: Run, out: Console) -> None:
     out.print(
         f"\nRun directory   {run.path}\n"
         f"Learning curve  {run.learning_curve}\n"
-        f"Model           {run.checkpoints / latest}"
+        f"Model           {run.checkpoints / latest}",
+        markup=False,
+        soft_wrap=True,
     )

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
-from typing import Annotated
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
-from agentgym.cli.console import console
+from agentgym.cli.console import console, error_console, show_error
+from agentgym.cli.environments import must_be_makeable
 from agentgym.cli.options import Seed
 from agentgym.core.errors import AgentGymError, UsageError
+
+if TYPE_CHECKING:
+    from agentgym.training.recipe import Recipe
+    from agentgym.training.run import Run
 
 RunsFolder = Annotated[Path, typer.Option("--runs", help="The folder that run directories are made in.")]
 RunName = Annotated[str | None, typer.Option("--name", help="Name of the run directory.")]
@@ -30,21 +38,19 @@ def quickstart(
     Example:  agentgym quickstart --seed 1
     """
     from agentgym.training.recipe import load_recipe
-    from agentgym.training.run import Run
 
     recipe = load_recipe("quickstart", [f"seed={seed}", *(settings or [])])
-    run = Run.create(recipe, runs, name)
-    console().print(
-        f"[bold]agentgym quickstart[/]: a transformer learns household chores from scratch; "
-        f"everything goes to [bold]{run.path}[/]."
-    )
-    _carry_out(run)
+    run = _new_run(recipe, runs, name)
+    console().print("[bold]agentgym quickstart[/]: a transformer learns household chores from scratch.")
+    _announce(run)
+    _carry_out(run, new=True)
     console().print(
         f"\nWhat to try next:\n"
-        f"  open {run.learning_curve}\n"
-        f"  agentgym play household                                do the chores yourself\n"
-        f"  agentgym eval household --policy {run.path}\n"
-        f"  agentgym train quickstart --set advantage=group_mean   GRPO instead of GiGPO\n"
+        f"  agentgym play household                               do the chores yourself\n"
+        f"  agentgym eval household --policy {quote(str(run.path))} --against random\n"
+        f"  agentgym train quickstart --set advantage=group_mean  GRPO instead of GiGPO\n",
+        markup=False,
+        soft_wrap=True,
     )
 
 
@@ -68,7 +74,7 @@ def train(
 ) -> None:
     """Train a policy as a recipe says, or go on with an interrupted run.
 
-    Example:  agentgym train quickstart --set iterations=5 --set evaluation.heldout_tasks=20
+    Example:  agentgym train quickstart --set iterations=5 --name short
     """
     from agentgym.training.recipe import load_recipe
     from agentgym.training.run import Run
@@ -76,48 +82,70 @@ def train(
     if resume is not None:
         if recipe is not None or settings or name:
             raise UsageError("--resume goes on with a run as it was begun; give no recipe, --set or --name.")
-        _carry_out(Run.open(resume, runs))
+        _carry_out(Run.open(resume, runs), new=False)
         return
     if recipe is None:
         raise UsageError("Give a recipe, such as `agentgym train quickstart`, or --resume RUN.")
     resolved = load_recipe(recipe, settings or [])
     if check:
         _must_keep_contract(resolved.environment.id, resolved.environment.options)
-    run = Run.create(resolved, runs, name)
-    console().print(f"Run directory: [bold]{run.path}[/]")
-    _carry_out(run)
+    run = _new_run(resolved, runs, name)
+    _announce(run)
+    _carry_out(run, new=True)
 
 
-def _carry_out(run: object) -> None:
-    from agentgym.cli.progress import TerminalProgress
-    from agentgym.cli.results import show_run
+def _new_run(recipe: Recipe, runs: Path, name: str | None) -> Run:
     from agentgym.training.run import Run
-    from agentgym.training.trainer import Trainer
 
-    assert isinstance(run, Run)
+    if name is not None and Path(name).name != name:
+        raise UsageError(f"--name is the name of one directory, got {name!r}; say with --runs where it goes.")
+    try:
+        return Run.create(recipe, runs, name)
+    except OSError as error:
+        raise UsageError(
+            f"Cannot make a run directory in {runs}: {error.strerror}. Choose another place with --runs."
+        ) from error
+
+
+def _announce(run: Run) -> None:
+    console().print(Text.assemble("Everything goes to ", (str(run.path), "bold"), "."), soft_wrap=True)
+
+
+def _carry_out(run: Run, *, new: bool) -> None:
+    """Train, and show what came of it; or say how to go on."""
     started = time.monotonic()
     out = console()
     try:
+        from agentgym.cli.progress import TerminalProgress
+        from agentgym.cli.results import show_run
+        from agentgym.training.trainer import Trainer
+
         with TerminalProgress(out) as progress:
             Trainer(run, progress).train()
     except KeyboardInterrupt:
-        out.print(
-            f"\nInterrupted. Finished iterations are safe; go on with:\n  agentgym train --resume {run.path}"
-        )
+        _say_how_to_resume(run, "\nInterrupted. Finished iterations are safe; go on with:")
         raise typer.Exit(130) from None
-    except AgentGymError:
-        if run.checkpoints.is_dir():
-            out.print(
-                f"The run stopped. Once that is mended, go on with:\n  agentgym train --resume {run.path}"
-            )
-        raise
+    except (AgentGymError, OSError) as error:
+        code = show_error(error)
+        if new and isinstance(error, UsageError) and not run.warm_start.exists():
+            shutil.rmtree(run.path)  # nothing was trained: the recipe or the machine does not allow it
+        else:
+            _say_how_to_resume(run, "Finished iterations are safe. Once that is mended, go on with:")
+        raise typer.Exit(code) from None
     show_run(run, out)
-    out.print(f"Took {(time.monotonic() - started) / 60:.1f} minutes.")
+    took = time.monotonic() - started
+    out.print(f"Took {took:.0f} seconds." if took < 100 else f"Took {took / 60:.1f} minutes.")
 
 
-def _must_keep_contract(environment: str, options: dict[str, object]) -> None:
+def _say_how_to_resume(run: Run, why: str) -> None:
+    command = f"agentgym train --resume {quote(str(run.path))}"
+    error_console().print(f"{why}\n  {command}", markup=False, soft_wrap=True)
+
+
+def _must_keep_contract(environment: str, options: dict[str, Any]) -> None:
     from agentgym.conformance.env import check_env
 
+    must_be_makeable(environment, options)
     report = check_env(environment, options=options, only=["contract", "semantic.determinism"])
     if not report.passed:
         failed = "\n".join(f"  {result.id}: {result.message}" for result in report.failures)
