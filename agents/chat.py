@@ -83,7 +83,8 @@ class ChatAgent:
 
     `history` is "full", or how many of the last exchanges (answer and observation) are shown after the
     system message and the first observation. `show_admissible` lists the admissible actions under each
-    observation, where the world tells them.
+    observation, where the world tells them; `restate_task` repeats the instruction under every observation
+    but the first, which tells it anyway.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class ChatAgent:
         action_format: ActionFormat = "plain",
         history: Literal["full"] | int = "full",
         show_admissible: bool = False,
+        restate_task: bool = False,
         name: str = "chat",
     ) -> None:
         if action_format not in ("plain", "tagged"):
@@ -111,6 +113,7 @@ class ChatAgent:
         self.action_format: ActionFormat = action_format
         self.history: Literal["full"] | int = history
         self.show_admissible = show_admissible
+        self.restate_task = restate_task
         self._name = name
 
     @property
@@ -122,9 +125,11 @@ class ChatAgent:
         """Begin an episode with an empty conversation."""
         return ChatSession(self, start)
 
-    def observe(self, observation: Any, info: Mapping[str, Any]) -> Message:
+    def observe(self, observation: Any, info: Mapping[str, Any], *, first: bool) -> Message:
         """Return the user message that tells an observation."""
         text: str = observation if isinstance(observation, str) else observation["text"]
+        if self.restate_task and not first and "instruction" in info:
+            text = f"{text}\nYour task is to: {info['instruction']}."
         admissible: Sequence[str] = info.get("admissible_actions", ()) if self.show_admissible else ()
         if admissible:
             text = f"{text}\nYou can: {', '.join(str(action) for action in admissible)}."
@@ -146,7 +151,7 @@ class ChatSession:
     async def act(self, observation: Any, info: Mapping[str, Any]) -> Decision:
         """Tell the observation, sample an answer and read the action out of it."""
         agent = self._agent
-        told = agent.observe(observation, info)
+        told = agent.observe(observation, info, first=self._turn == 0)
         delta: list[Message] = [told]
         if self._turn == 0:
             delta = [*self._opening, told]

@@ -33,7 +33,8 @@ class AgentEnv(gym.Env[Any, Any]):
     - `admissible_actions`: every action that would do something now, where known;
     - `success`: whether the task is solved; `progress`: how far, in [0, 1];
     - `valid`: whether the last action was well formed and applicable (true after reset);
-    - `task_id`: the task being played.
+    - `task_id`: the task being played;
+    - `instruction`: what is asked for, in words, where the world can say it apart from the observation.
 
     `step` raises `StepError` before the first `reset` and after the end of an episode. A failure that
     is not the agent's raises an `InfrastructureError`: it never turns into a reward.

@@ -41,6 +41,7 @@ def make_agent(recipe: Recipe, policy: Policy, temperature: float, name: str = "
         action_format=agent.action_format,
         history=agent.history,
         show_admissible=agent.show_admissible,
+        restate_task=agent.restate_task,
         name=name or recipe.name,
     )
 

@@ -39,7 +39,10 @@ class Demonstration:
 def demonstrate(
     env: AgentEnv, task: Task, *, noise: float, seed: int, max_turns: int
 ) -> Demonstration | None:
-    """Play `task` by the oracle, taking a random admissible action with probability `noise` instead.
+    """Play `task` by the oracle, straying with probability `noise`.
+
+    A stray action is one that was admissible at some point of the episode so far: often it changes where
+    the oracle goes on from, sometimes it is invalid by now, so that demonstrations show recovery from both.
 
     Returns None where the task is not solved within `max_turns`. Raises `UsageError` where the
     environment has no oracle.
@@ -49,13 +52,15 @@ def demonstrate(
     observations, actions, expert = [str(observation)], list[str](), list[bool]()
     if env.oracle() is None:
         raise UsageError(f"{task.env_id} has no oracle for task {task.id!r}; train without `warm_start`.")
+    known: dict[str, None] = {}
     for _ in range(max_turns):
         choice = env.oracle()
         if choice is None:
             break
+        known |= dict.fromkeys(info.get("admissible_actions", ()))
         stray = bool(random.random() < noise)
         if stray:
-            choice = _random_action(info, random)
+            choice = _random_action(list(known), random)
         observation, _, terminated, truncated, info = env.step(choice)
         observations.append(str(observation))
         actions.append(str(choice))
@@ -67,14 +72,13 @@ def demonstrate(
     return None
 
 
-def _random_action(info: Mapping[str, Any], random: np.random.Generator) -> str:
-    admissible: Sequence[str] = info.get("admissible_actions", ())
-    if not admissible:
+def _random_action(known: Sequence[str], random: np.random.Generator) -> str:
+    if not known:
         raise ConfigError(
             "This environment does not tell its admissible actions, so demonstrations cannot stray; "
             "set `warm_start.noise = 0`."
         )
-    return admissible[int(random.integers(len(admissible)))]
+    return known[int(random.integers(len(known)))]
 
 
 async def tokenise(

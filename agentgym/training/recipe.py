@@ -116,6 +116,9 @@ class AgentSection(Settings):
     history: Literal["full"] | PositiveInt = "full"
     """How many of the last exchanges the agent sees besides the first observation."""
     show_admissible: bool = False
+    """List the admissible actions under each observation."""
+    restate_task: bool = False
+    """Repeat the instruction under each observation: a small model need not look for it far back."""
 
 
 class OptimiserSection(Settings):

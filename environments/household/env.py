@@ -206,6 +206,7 @@ class HouseholdEnv(AgentEnv):
             "progress": engine.progress(),
             "valid": valid,
             "task_id": self.task.id,
+            "instruction": engine.world.instruction,
         }
         if self.admissible:
             info["admissible_actions"] = engine.admissible()
