@@ -30,7 +30,7 @@ PLAY_WIDTH = 100
 def envs() -> None:
     """List the environments and how many tasks each split has.
 
-    Example:  agentgym envs
+    Example: agentgym envs
     """
     from agentgym.core.task import Split
     from agentgym.registry import registered
@@ -59,7 +59,7 @@ def play(
 ) -> None:
     """Play an environment yourself, with hints from the admissible actions.
 
-    Example:  agentgym play household --seed 3
+    Example: agentgym play household --seed 3
     """
     from agentgym.registry import make
 
@@ -91,12 +91,13 @@ def _play(world: AgentEnv, task: str | None, seed: int, out: Console) -> None:
                 break
             observation, reward, terminated, truncated, info = world.step(decision.action)
             score, turns, over = score + float(reward), turns + 1, terminated or truncated
+    length = f"{turns} turn" if turns == 1 else f"{turns} turns"
     if not over:
-        out.print(f"You left after {turns} turns.")
+        out.print(f"You left after {length}.")
         return
     session.show(observation)
     verdict = "[green]Solved[/]" if info["success"] else "[yellow]Not solved[/]"
-    out.print(f"{verdict} after {turns} turns; score {score:g}.")
+    out.print(f"{verdict} after {length}; score {score:g}.")
 
 
 def check(
@@ -111,7 +112,7 @@ def check(
 ) -> None:
     """Check that an environment keeps its contract; exits with 1 where it does not.
 
-    Example:  agentgym check household --only semantic
+    Example: agentgym check household --only semantic
     """
     from agentgym.conformance.env import check_env
 

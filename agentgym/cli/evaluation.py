@@ -52,7 +52,7 @@ def evaluate(
 ) -> None:
     """Evaluate a policy on a split's tasks, and compare it with another on the same ones.
 
-    Example:  agentgym eval household --policy oracle --against random --episodes 9
+    Example: agentgym eval household --policy oracle --against random --episodes 9
     """
     from agentgym.core.task import Split
     from agentgym.evaluation.compare import compare
@@ -137,6 +137,7 @@ def _open(name: str, env: str, temperature: float, runs: Path) -> _Player:
         raise UsageError(
             f"The run {run.path} was trained in {recipe.environment.id}, not in {env}; evaluate it there."
         )
-    loaded = open_model(recipe, str(latest_checkpoint(run.checkpoints).path))
-    agent = make_agent(recipe, make_policy(recipe, loaded), temperature, name=run.name)
-    return _Player(agent, recipe.environment)
+    latest = latest_checkpoint(run.checkpoints)
+    policy = make_policy(recipe, open_model(recipe, str(latest.path)))
+    policy.set_version(latest.iteration)
+    return _Player(make_agent(recipe, policy, temperature, name=run.name), recipe.environment)

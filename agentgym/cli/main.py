@@ -8,6 +8,7 @@ traceback.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -48,10 +49,10 @@ def options(
     """Take the options that come before a command."""
 
 
-def main() -> None:
-    """Run the command line and exit."""
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line, or `args` in its place, and exit."""
     try:
-        app()
+        app(args, prog_name=app.info.name)
     except AgentGymError as error:
         sys.exit(show_error(error))
     except OSError as error:

@@ -35,7 +35,7 @@ def quickstart(
 ) -> None:
     """Teach a small model the household world on this machine: minutes, no GPU, no key.
 
-    Example:  agentgym quickstart --seed 1
+    Example: agentgym quickstart --seed 1
     """
     from agentgym.training.recipe import load_recipe
 
@@ -74,7 +74,7 @@ def train(
 ) -> None:
     """Train a policy as a recipe says, or go on with an interrupted run.
 
-    Example:  agentgym train quickstart --set iterations=5 --name short
+    Example: agentgym train quickstart --set iterations=5 --name short
     """
     from agentgym.training.recipe import load_recipe
     from agentgym.training.run import Run

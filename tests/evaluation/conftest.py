@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from agentgym.core.agent import Agent, Decision, EpisodeStart
 from agentgym.core.env import AgentEnv, StepResult
@@ -14,10 +13,6 @@ from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task, content_hash
 from agentgym.core.trace import Outcome, StopReason
 from agentgym.evaluation.report import EpisodeResult, Evaluation
-
-# A busy machine is no failure.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
 
 DOORS = 4
 

@@ -6,16 +6,11 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from agentgym.core.message import Message
 from agentgym.core.task import Split, Task
 from agentgym.core.trace import Episode, Outcome, StopReason, Turn
 from agentgym.store.store import Store
-
-# A busy machine is no failure.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
 
 MakeEpisode = Callable[[str], Episode]
 

@@ -1,0 +1,105 @@
+"""Help, examples and listings."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from agentgym.cli.main import app
+from tests.cli.driver import Cli
+
+COMMANDS = ["quickstart", "envs", "play", "check", "train", "eval"]
+
+
+def example(help_text: str) -> list[str]:
+    """The words of the example in a help text, the program's name left out."""
+    (line,) = [line.strip() for line in help_text.splitlines() if line.strip().startswith("Example:")]
+    program, *words = shlex.split(line.removeprefix("Example:"))
+    assert program == "agentgym"
+    return words
+
+
+def test_these_are_all_commands() -> None:
+    names = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
+    assert names == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_explains_every_option_and_fits_80_columns(command: str, cli: Cli) -> None:
+    done = cli(command, "--help")
+    assert done.code == 0
+    assert max(map(len, done.out.splitlines())) <= 80
+    (registered,) = [one for one in app.registered_commands if one.name == command or _name(one) == command]
+    docstring = getattr(registered.callback, "__doc__", "")
+    assert example(done.out) == example(docstring), "the example is broken over two lines"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_example_runs(command: str, cli: Cli, tiny: list[str]) -> None:
+    """As printed, with a recipe made tiny by `--set` where a model is trained."""
+    words = example(cli(command, "--help").out)
+    done = cli(*words, *(tiny if command in ("quickstart", "train") else []), typed="1\nquit\n")
+    assert (done.code, done.err) == (0, "")
+    told = {
+        "quickstart": "verdict:",
+        "envs": "agentgym/Household-v0",
+        "play": "You left after 1 turn.",
+        "check": "keeps the contract",
+        "train": "verdict:",
+        "eval": "random -> oracle",
+    }
+    assert told[command] in done.out
+
+
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"]])
+def test_without_a_command_there_is_help(words: list[str], cli: Cli) -> None:
+    done = cli(*words)
+    assert done.code == (0 if words else 2)
+    assert all(f" {command} " in done.out for command in COMMANDS)
+    assert "agentgym quickstart" in " ".join(done.out.split())
+
+
+def test_the_version_is_the_packages(cli: Cli) -> None:
+    import agentgym
+
+    assert cli("--version").out == f"agentgym {agentgym.__version__}\n"
+
+
+def test_help_and_listings_wait_for_no_heavy_library() -> None:
+    script = (
+        "import sys\n"
+        "from agentgym.cli.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    for words in (["--help"], ["envs"], ["train", "--help"], ["play", "household"]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *words], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, b""), words
+
+
+def test_ids_are_readable_in_80_columns(cli: Cli) -> None:
+    done = cli("envs")
+    assert max(map(len, done.out.splitlines())) <= 80
+    (line,) = [line for line in done.out.splitlines() if "agentgym/Household-v0" in line]
+    assert line.split() == ["household", "agentgym/Household-v0", "36,000", "1,800", "3,600"]
+
+
+def test_check_reports_as_a_table_and_as_json(cli: Cli) -> None:
+    done = cli("check", "household", "--only", "contract", "--report", "new/report.json")
+    assert done.code == 0
+    assert max(map(len, done.out.splitlines())) <= 80
+    with open("new/report.json", encoding="utf-8") as stream:  # noqa: PTH123 - the command's own folder
+        results = json.load(stream)["results"]
+    assert [f"pass {result['id']}" in done.out for result in results] == [True] * 5
+
+
+def _name(command: Any) -> str:
+    return getattr(command.callback, "__name__", "")
