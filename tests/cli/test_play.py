@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import struct
 import subprocess
 import sys
@@ -97,6 +98,8 @@ class Terminal:
         """Return what appears up to the next prompt or the end."""
         shown = b""
         while not shown.endswith(b"\n> "):
+            ready, _, _ = select.select([self._end], [], [], 60)
+            assert ready, f"nothing more came after {shown.decode()!r}"
             try:
                 got = os.read(self._end, 4096)
             except OSError:  # the other end is closed: Linux says so with an error, others with nothing
