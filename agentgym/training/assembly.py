@@ -144,4 +144,10 @@ def _warm_start(
 
 
 def _device(recipe: Recipe) -> torch.device:
-    return default_device() if recipe.model.device == "auto" else torch.device(recipe.model.device)
+    wanted = recipe.model.device
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(wanted, True):
+        raise ConfigError(
+            f"model.device is {wanted!r}, but this machine's torch has no such device; use 'auto'."
+        )
+    return default_device() if wanted == "auto" else torch.device(wanted)

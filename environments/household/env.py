@@ -165,7 +165,7 @@ class HouseholdEnv(AgentEnv):
     def oracle(self) -> str | None:
         """Return the expert's next command; None when the task is solved."""
         if self.expert == "searcher":
-            return search.next_command(self._playing(), self._seen, self.task.key)
+            return search.next_command(self._playing(), self._seen)
         return oracle.next_command(self._playing())
 
     # --- helpers ------------------------------------------------------------------------------------

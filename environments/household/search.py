@@ -1,13 +1,11 @@
 """An expert that has to look for things: what a player without the oracle's knowledge would do at best.
 
 It follows the oracle's plan, except that a thing whose receptacle nobody has looked into yet must be found
-first: the receptacles not seen so far are visited, and opened, in an order that depends on the game alone.
+first: the receptacles not seen so far are visited, and opened, in the order in which the room's text lists them.
 Its play can be learned from observations; the oracle's, which goes straight to what it cannot know, cannot.
 """
 
 from __future__ import annotations
-
-from random import Random
 
 from agentgym.environments.household.engine import Engine
 from agentgym.environments.household.oracle import plan
@@ -19,10 +17,10 @@ def look_around(engine: Engine, seen: int) -> int:
     return seen | sum(1 << receptacle for receptacle in here if engine.is_open(receptacle))
 
 
-def next_command(engine: Engine, seen: int, game: str) -> str | None:
+def next_command(engine: Engine, seen: int) -> str | None:
     """Return what to do now, or None when the game is won or cannot be won any more.
 
-    `seen` are the receptacles looked into so far; `game` fixes the order of the search.
+    `seen` are the receptacles looked into so far, a bit for each.
     """
     commands = plan(engine)
     hidden = _needed_first(engine, commands)
@@ -32,9 +30,7 @@ def next_command(engine: Engine, seen: int, game: str) -> str | None:
     here = [r for r in unseen if engine.tables.location_of[r] == engine.state.location]
     if here:  # in front of it and not seen: it is shut
         return f"open {engine.world.receptacles[here[0]].name}"
-    Random(game).shuffle(order := list(range(len(engine.world.receptacles))))
-    target = next(receptacle for receptacle in order if receptacle in unseen)
-    return f"go to {engine.world.receptacles[target].name}"
+    return f"go to {engine.world.receptacles[unseen[0]].name}"
 
 
 def _needed_first(engine: Engine, commands: list[str]) -> int | None:
