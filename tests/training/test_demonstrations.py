@@ -48,7 +48,7 @@ def test_tokens_say_what_was_done_and_strays_are_not_trained(action_format: str)
     for episode, played in zip(episodes, demonstrations, strict=True):
         assert episode.success
         for turn, action, expert in zip(episode.turns, played.actions, played.expert, strict=True):
-            answer = tokenizer.decode(turn.completion_ids[:-1])
+            answer = str(tokenizer.decode(turn.completion_ids[:-1]))
             assert parse_action(answer, "plain" if action_format == "plain" else "tagged") == (action, True)
             assert turn.completion_ids[-1] == tokenizer.eos_token_id
             assert turn.loss_mask.tolist() == [int(expert)] * len(turn.completion_ids)
