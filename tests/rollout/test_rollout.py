@@ -143,7 +143,8 @@ class Crashing(agentgym.AgentEnv):
         self.steps += 1
         if self.steps == 2:
             raise RuntimeError("a bug in the world")
-        return self.inner.step(action)
+        observation, reward, terminated, truncated, info = self.inner.step(action)
+        return observation, float(reward), terminated, truncated, info
 
 
 def test_a_broken_environment_is_not_a_zero() -> None:
