@@ -34,7 +34,15 @@ def test_a_run_plays_on_what_it_was_trained_on(run: Run, cli: Cli, by: str) -> N
     assert done.out.endswith("Written to e.json.\n")
     evaluation = Evaluation.load("e.json")
     section = load_recipe(run.path / "recipe.toml").environment
-    assert evaluation.options == section.options == {"difficulty": "easy", "task_types": ["place"]}
+    assert (
+        evaluation.options
+        == section.options
+        == {
+            "difficulty": "easy",
+            "task_types": ["place"],
+            "expert": "searcher",
+        }
+    )
     assert evaluation.max_turns == section.max_turns == 6
     assert (evaluation.agent, evaluation.split) == ("reference", Split.SELECT)
     assert all(result.sampled_tokens > 0 and result.policy_version == 5 for result in evaluation.scored)

@@ -20,8 +20,6 @@ from transformers import (
 from agentgym.policies.models import ModelConfig, make_model
 from agentgym.policies.tokenizer import train_tokenizer
 
-torch.set_num_threads(1)
-
 SENTENCES = (
     "You arrive at cabinet 3. On the cabinet 3, you see a mug 1, a plate 2 and a saltshaker 1.",
     "You open the fridge 1. In it, you see an apple 1, an egg 3 and a tomato 12.",

@@ -127,6 +127,7 @@ class Crashing(agentgym.AgentEnv):
     def __init__(self) -> None:
         self.inner = make_env()
         self.suite, self.split = self.inner.suite, Split.TRAIN
+        self.action_space = self.inner.action_space
         self.steps = 0
 
     @property

@@ -22,7 +22,7 @@ from agentgym.training.trainer import Trainer
 TINY = [
     "iterations=5",
     "environment.max_turns=6",
-    "environment.options={difficulty = 'easy', task_types = ['place']}",
+    "environment.options={difficulty = 'easy', task_types = ['place'], expert = 'searcher'}",
     "model.scratch.hidden_size=32",
     "model.scratch.layers=1",
     "model.scratch.heads=2",

@@ -90,7 +90,7 @@ def test_no_games_and_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         agentgym.make("alfworld", data=tmp_path / "absent")
     with pytest.raises(UsageError, match="alfworld-generate"):
         agentgym.make("alfworld", data=tmp_path)
-    with pytest.raises(UsageError, match="does not take these options"):
+    with pytest.raises(UsageError, match="has no option 'dta'"):
         agentgym.make("alfworld", dta=tmp_path)
 
 
