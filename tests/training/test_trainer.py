@@ -35,6 +35,8 @@ TINY = [
     "rollout.group_size=4",
     "evaluation.heldout_tasks=4",
     "regularisers=[{name = 'kl', coefficient = 0.01}]",
+    "advantage.invalid_action_penalty=0.1",  # a gradient even where every rollout fails
+    "schedule.minibatches=1",
 ]
 
 
@@ -55,6 +57,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_a_run_leaves_what_it_promises(finished: Run) -> None:
     assert [line["iteration"] for line in finished.lines()] == [0, 1, 2, 3, 4]
+    assert all(line["grad_norm"] > 0 for line in finished.lines()), (
+        "a run that learns nothing tests no resuming"
+    )
     assert finished.lines("timing.jsonl")[0]["sampled_tokens_per_s"] > 0
     assert finished.recipe == tiny()
     assert json.loads((finished.path / "versions.json").read_text())["torch"]
