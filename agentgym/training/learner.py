@@ -5,36 +5,70 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from agentgym.core.errors import UsageError
 from agentgym.core.trace import Episode
 from agentgym.rollout.collect import derive_seed
-from agentgym.training.losses import PpoClip, TokenMean, TokenRatio
-from agentgym.training.packing import pack
+from agentgym.training.losses.objective import Objective
+from agentgym.training.packing import Row, pack
+from agentgym.training.proximal import Proximal, Sampler
 from agentgym.training.recipe import OptimiserSection, Recipe
-from agentgym.training.schedules import Schedule, Simultaneous
-from agentgym.training.step import Objective, Tally, optimiser_step
-from agentgym.training.turns import TurnTable, Values
+from agentgym.training.schedules.base import Schedule, Simultaneous
+from agentgym.training.scoring import Scores, score_tokens
+from agentgym.training.shaping.base import Progress, Shaping
+from agentgym.training.step import Batch, Limits, optimiser_step
+from agentgym.training.tally import Tally
+from agentgym.training.tokens import TokenTable
+from agentgym.training.turns import Indices, TurnTable, Values
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What a recipe says about an update besides the optimiser."""
+
+    objective: Objective = field(default_factory=Objective)
+    schedule: Schedule = field(default_factory=Simultaneous)
+    shaping: Sequence[Shaping] = ()
+    proximal: Proximal = field(default_factory=Sampler)
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Update:
+        """Return what `recipe` says."""
+        objective = Objective(
+            recipe.ratio,
+            recipe.clip,
+            recipe.regularisers,
+            recipe.aggregation,
+            recipe.rollout.temperature,
+            recipe.gap_limit,
+            recipe.corrections,
+        )
+        return cls(objective, recipe.schedule, recipe.shaping, recipe.proximal)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The columns and distributions that its parts ask for."""
+        return self.objective.needs.union(*(part.needs for part in self.shaping))
 
 
 class Learner:
     """Improves `model` in place.
 
-    `objective` (default: PPO's clip on token ratios, all tokens alike) and `schedule` say how;
-    `settings` is the optimiser. `iterations` is the length of the
-    learning-rate schedule. A reference copy of the model as it is now is kept where a regulariser needs
-    one, unless `reference` is given.
+    `update` says how (default: PPO's clip on token ratios, all tokens alike, one step); `settings` is the
+    optimiser. `iterations` is the length of the learning-rate schedule. A reference copy of the model as
+    it is now is kept where a part needs one, unless `reference` is given.
     """
 
     def __init__(
         self,
         model: PreTrainedModel,
         settings: OptimiserSection | None = None,
-        objective: Objective | None = None,
-        schedule: Schedule | None = None,
+        update: Update | None = None,
         *,
         iterations: int = 100,
         tokens_per_microbatch: int = 16384,
@@ -43,10 +77,9 @@ class Learner:
     ) -> None:
         self.model = model
         self.settings = settings or OptimiserSection()
-        self.objective = objective or Objective(TokenRatio(), PpoClip(), (), TokenMean(), temperature=1.0)
-        self.schedule = schedule or Simultaneous()
+        self.update = update or Update()
         self.iterations = iterations
-        self.tokens_per_microbatch = tokens_per_microbatch
+        self.limits = Limits(self.settings.grad_clip, tokens_per_microbatch)
         self.seed = seed
         self.iteration = 0
         """Batches learned from so far."""
@@ -57,7 +90,7 @@ class Learner:
             weight_decay=self.settings.weight_decay,
         )
         self.reference: PreTrainedModel | None = None
-        if any(term.needs_reference for term in self.objective.regularisers):
+        if "reference" in self.update.needs:
             self.reference = (reference or deepcopy(model)).requires_grad_(False).eval()
 
     @classmethod
@@ -68,8 +101,7 @@ class Learner:
         return cls(
             model,
             recipe.optimiser,
-            objective_of(recipe),
-            recipe.schedule,
+            Update.of(recipe),
             iterations=recipe.iterations,
             tokens_per_microbatch=recipe.tokens_per_microbatch,
             seed=recipe.seed,
@@ -82,32 +114,51 @@ class Learner:
         `turns` is their credit table and `advantage_R` has one value per turn, shape (R,). Raises
         `NonFiniteLoss` or `SamplerGap` before the step that would have changed the weights.
         """
-        lr = self.learning_rate(self.iteration)
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
         if not turns.tokens_R.any():
             raise UsageError(
                 "No turn of these episodes has a trained token: was the policy one that shows no token ids?"
             )
-        rows = pack(episodes)
-        tally = Tally()
+        lr = self.learning_rate(self.iteration)
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
         self.model.eval()  # dropout would make the trainer another policy than the sampler
-        for chosen in self.schedule.steps(turns, derive_seed(self.seed, "schedule", self.iteration)):
-            optimiser_step(
-                self.model,
-                self.reference,
-                self.optimiser,
-                rows,
-                turns,
-                chosen,
-                advantage_R,
-                self.objective,
-                grad_clip=self.settings.grad_clip,
-                tokens_per_microbatch=self.tokens_per_microbatch,
-                tally=tally,
-            )
+        batch = self._batch(episodes, turns, advantage_R)
+        tally = Tally()
+        change = _Change(self, batch)
+        seed = derive_seed(self.seed, "schedule", self.iteration)
+        for step in self.update.schedule.steps(turns, seed, change.log_ratios):
+            change.before(step.rows)
+            optimiser_step(self.model, self.optimiser, batch, step, self.update.objective, self.limits, tally)
         self.iteration += 1
         return {**tally.metrics(), "lr": lr}
+
+    def _batch(self, episodes: Sequence[Episode], turns: TurnTable, advantage_R: Values) -> Batch:
+        """Pack the episodes, fill the columns that are asked for, and give each token its advantage."""
+        rows = pack(episodes)
+        tokens = self._scored(TokenTable.from_episodes(episodes), rows)
+        advantage_N = advantage_R[tokens.turn_N]
+        for part in self.update.shaping:
+            advantage_N = part(advantage_N, tokens, turns, Progress(self.iteration, self.iterations))
+        return Batch(turns, tokens, rows, advantage_N)
+
+    def _scored(self, tokens: TokenTable, rows: Sequence[Row]) -> TokenTable:
+        needs = self.update.needs
+        if self.update.proximal.scored or needs & {"proximal", "entropy"}:
+            own = self.score(self.model, rows, len(tokens))
+            tokens = replace(tokens, proximal_logp_N=own.logp_N, entropy_N=own.entropy_N)
+        if self.reference is not None:
+            tokens = replace(tokens, reference_logp_N=self.score(self.reference, rows, len(tokens)).logp_N)
+        return tokens
+
+    def score(self, model: PreTrainedModel, rows: Sequence[Row], count: int) -> Scores:
+        """Score the trained tokens of `rows` by a model; `count` is the length of their token table."""
+        return score_tokens(
+            model,
+            rows,
+            count,
+            temperature=self.update.objective.temperature,
+            tokens_per_microbatch=self.limits.tokens_per_microbatch,
+        )
 
     def learning_rate(self, iteration: int) -> float:
         """Return the learning rate of an iteration, counted from 0."""
@@ -122,13 +173,35 @@ class Learner:
         return settings.lr * (1.0 - 0.9 * fall)
 
 
-def objective_of(recipe: Recipe) -> Objective:
-    """Return the parts of a recipe that make the loss."""
-    return Objective(
-        recipe.ratio,
-        recipe.clip,
-        recipe.regularisers,
-        recipe.aggregation,
-        recipe.rollout.temperature,
-        recipe.gap_limit,
-    )
+class _Change:
+    """How the policy changed in the last step, for the schedules that ask."""
+
+    def __init__(self, learner: Learner, batch: Batch) -> None:
+        self._learner = learner
+        self._batch = batch
+        self._wanted = learner.update.schedule.asks_for_change
+        self._before: Values | None = None
+
+    def before(self, rows: Indices) -> None:
+        """Note what the policy thinks of the turns it is about to learn from."""
+        if self._wanted:
+            self._before = self._turn_logps(rows)
+
+    def log_ratios(self, rows: Indices) -> Values:
+        """Return the mean change of the log-probability of each turn's tokens, shape (rows,)."""
+        if self._before is None:
+            raise UsageError(
+                f"The schedule {self._learner.update.schedule.name!r} must set `asks_for_change`."
+            )
+        return (self._turn_logps(rows) - self._before)[rows]
+
+    def _turn_logps(self, chosen: Indices) -> Values:
+        """Return the mean log-probability of each turn's tokens, shape (R,); 0 for turns not chosen."""
+        batch = self._batch
+        wanted = [row for row in batch.rows if np.isin(row.turn, chosen).any()]
+        logp_N = self._learner.score(self._learner.model, wanted, len(batch.tokens)).logp_N
+        known_N = np.isfinite(logp_N)
+        turn_N = batch.tokens.turn_N[known_N]
+        count = len(batch.turns.turn_R)
+        length_R = np.bincount(turn_N, minlength=count)
+        return np.bincount(turn_N, logp_N[known_N].astype(np.float64), count) / np.maximum(length_R, 1)

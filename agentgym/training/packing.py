@@ -27,10 +27,10 @@ class Row:
     ids: NDArray[np.int32]
     target: NDArray[np.int64]
     """Positions of the trained tokens in `ids`; each is predicted from the token before it."""
+    token: NDArray[np.int64]
+    """Entry of the token table (`TokenTable`) of each trained token."""
     turn: NDArray[np.int64]
     """Row of the credit table each trained token belongs to."""
-    old_logp: NDArray[np.float32]
-    """The sampler's log-probability of each trained token."""
 
 
 @dataclass(slots=True)
@@ -39,8 +39,8 @@ class _Open:
 
     ids: list[NDArray[np.int32]] = field(default_factory=list[NDArray[np.int32]])
     target: list[NDArray[np.int64]] = field(default_factory=list[NDArray[np.int64]])
+    token: list[NDArray[np.int64]] = field(default_factory=list[NDArray[np.int64]])
     turn: list[NDArray[np.int64]] = field(default_factory=list[NDArray[np.int64]])
-    old_logp: list[NDArray[np.float32]] = field(default_factory=list[NDArray[np.float32]])
     length: int = 0
 
     def extend(self, ids: NDArray[np.int32]) -> None:
@@ -51,15 +51,16 @@ class _Open:
         return Row(
             np.concatenate(self.ids),
             np.concatenate(self.target),
+            np.concatenate(self.token),
             np.concatenate(self.turn),
-            np.concatenate(self.old_logp),
         )
 
 
 def pack(episodes: Sequence[Episode]) -> list[Row]:
-    """Return the rows of the episodes; their turns are numbered through, as `TurnTable` numbers them."""
+    """Return the rows of the episodes; their turns and trained tokens are numbered through, as `TurnTable` and
+    `TokenTable` number them."""
     rows: list[Row] = []
-    turn_index = 0
+    turn_index = token_index = 0
     for episode in episodes:
         row = _Open()
         for turn in episode.turns:
@@ -70,10 +71,11 @@ def pack(episodes: Sequence[Episode]) -> list[Row]:
             row.extend(turn.prompt_ids)
             trained = np.flatnonzero(turn.loss_mask)
             row.target.append(row.length + trained)
+            row.token.append(token_index + np.arange(len(trained)))
             row.turn.append(np.full(len(trained), turn_index, np.int64))
-            row.old_logp.append(turn.logprobs[trained])
             row.extend(turn.completion_ids)
             turn_index += 1
+            token_index += len(trained)
         if episode.turns:
             rows.append(row.close())
     return rows
@@ -90,8 +92,9 @@ class MicroBatch:
     source_N: Tensor
     """Index into L of the token before each trained token: where it is predicted."""
     target_ids_N: Tensor
-    turn_N: Tensor
-    old_logp_N: Tensor
+    token_N: NDArray[np.int64]
+    """Entry of the token table of each trained token."""
+    rows: Sequence[Row]
 
 
 def micro_batches(rows: Iterable[Row], tokens: int, device: torch.device) -> Iterator[MicroBatch]:
@@ -112,7 +115,7 @@ def _to_tensors(rows: Sequence[Row], device: torch.device) -> MicroBatch:
     ids_L = np.concatenate([row.ids for row in rows]).astype(np.int64)
     target_N = np.concatenate([start + row.target for start, row in zip(starts, rows, strict=True)])
 
-    def tensor(values: NDArray[np.int64] | NDArray[np.float32]) -> Tensor:
+    def tensor(values: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(values).to(device)
 
     return MicroBatch(
@@ -121,6 +124,6 @@ def _to_tensors(rows: Sequence[Row], device: torch.device) -> MicroBatch:
         layout=lay_out(lengths, device),
         source_N=tensor(target_N - 1),
         target_ids_N=tensor(ids_L[target_N]),
-        turn_N=tensor(np.concatenate([row.turn for row in rows])),
-        old_logp_N=tensor(np.concatenate([row.old_logp for row in rows])),
+        token_N=np.concatenate([row.token for row in rows]),
+        rows=tuple(rows),
     )

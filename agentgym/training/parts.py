@@ -31,6 +31,8 @@ class Part(Settings):
     registry: ClassVar[dict[str, type[Part]]]
     part_name: ClassVar[str] = ""
     kind: ClassVar[str] = ""
+    published: ClassVar[Mapping[str, Any]] = {}
+    """The settings with which it does what the authors' released code does, where our defaults differ."""
 
     def __init_subclass__(cls, *, name: str = "", kind: str = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -46,6 +48,10 @@ class Part(Settings):
     def name(self) -> str:
         """The registered name."""
         return self.part_name
+
+    def as_published(self) -> Self:
+        """Return the part as the authors' released code has it; see `published`."""
+        return self.model_copy(update=dict(self.published))
 
     @model_validator(mode="wrap")
     @classmethod

@@ -18,11 +18,19 @@ import tomlkit
 from pydantic import Field, PositiveInt, SerializeAsAny, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+import agentgym.training.catalog  # noqa: F401  # pyright: ignore[reportUnusedImport]  (registers every part)
 from agentgym.core.errors import ConfigError, UnknownNameError, did_you_mean
-from agentgym.training.advantages import Advantage, GroupMean
-from agentgym.training.losses import Aggregation, Clip, PpoClip, Ratio, Regulariser, TokenMean, TokenRatio
+from agentgym.training.advantages.base import Advantage
+from agentgym.training.advantages.group import GroupMean
+from agentgym.training.losses.aggregations import Aggregation, TokenMean
+from agentgym.training.losses.clips import Clip, PpoClip
+from agentgym.training.losses.corrections import Correction
+from agentgym.training.losses.ratios import Ratio, TokenRatio
+from agentgym.training.losses.regularisers import Regulariser
 from agentgym.training.parts import Part, Settings
-from agentgym.training.schedules import Schedule, Simultaneous
+from agentgym.training.proximal import Proximal, Sampler
+from agentgym.training.schedules.base import Schedule, Simultaneous
+from agentgym.training.shaping.base import Shaping
 from agentgym.training.task_sampling import TaskSampling, Uniform
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -161,6 +169,12 @@ class Recipe(Settings):
     name: str = "custom"
     summary: str = ""
     paper: str = ""
+    departures: str = ""
+    """Where the defaults differ from the released code, and why."""
+    provenance: Literal["published", "reconstructed"] = "published"
+    """`reconstructed`: known from an abstract or a note only; not the authors' definition."""
+    as_published: bool = False
+    """Set every part as the authors' released code has it (`Part.published`), for reproducing their numbers."""
     seed: int = Field(default=0, ge=0)
     iterations: int = Field(default=100, ge=1)
     tokens_per_microbatch: int = Field(default=16384, ge=64)
@@ -170,8 +184,11 @@ class Recipe(Settings):
     the same tokens; beyond it the run stops, for it would train on something it did not do."""
 
     advantage: SerializeAsAny[Advantage] = GroupMean(std=True)
+    shaping: tuple[SerializeAsAny[Shaping], ...] = ()
+    proximal: SerializeAsAny[Proximal] = Sampler()
     ratio: SerializeAsAny[Ratio] = TokenRatio()
     clip: SerializeAsAny[Clip] = PpoClip()
+    corrections: tuple[SerializeAsAny[Correction], ...] = ()
     regularisers: tuple[SerializeAsAny[Regulariser], ...] = ()
     aggregation: SerializeAsAny[Aggregation] = TokenMean()
     schedule: SerializeAsAny[Schedule] = Simultaneous()
@@ -185,6 +202,14 @@ class Recipe(Settings):
     optimiser: OptimiserSection = OptimiserSection()
     evaluation: EvaluationSection = EvaluationSection()
     checkpoint: CheckpointSection = CheckpointSection()
+
+    @model_validator(mode="after")
+    def _publish(self) -> Recipe:
+        if not self.as_published:
+            return self
+        return self.model_copy(
+            update={key: _published(getattr(self, key)) for key in type(self).model_fields}
+        )
 
     @model_validator(mode="after")
     def _tokenizer_needs_text(self) -> Recipe:
@@ -297,14 +322,8 @@ def _apply(table: dict[str, Any], override: str) -> None:
     value: Any = _toml_value(text.strip())
     for key in reversed(keys[1:]):
         value = {key: value}
-    if isinstance(value, str) and keys[0] in {
-        "advantage",
-        "ratio",
-        "clip",
-        "aggregation",
-        "schedule",
-        "sampling",
-    }:
+    field = Recipe.model_fields.get(keys[0])
+    if isinstance(value, str) and field is not None and isinstance(field.default, Part):
         value = {"name": value}
     table.update(_merge(table, {keys[0]: value}))
 
@@ -336,6 +355,14 @@ def _known_keys(path: Sequence[str]) -> list[str]:
         section = next((kind for kind in candidates if hasattr(kind, "model_fields")), None)
     kinds: list[Any] = [section, *getattr(section, "registry", {}).values()]
     return [name for kind in kinds for name in getattr(kind, "model_fields", {})]
+
+
+def _published(value: Any) -> Any:
+    if isinstance(value, Part):
+        return value.as_published()
+    if isinstance(value, tuple):
+        return tuple(_published(item) for item in cast("tuple[Any, ...]", value))
+    return value
 
 
 def _without_none(value: Any) -> Any:

@@ -1,26 +1,32 @@
-"""One optimiser step: packed rows and an advantage for each turn in, new weights and metrics out.
+"""One optimiser step: a batch and an objective in, new weights and metrics out.
 
-Legend: N trained tokens of a micro-batch, R turns, V vocabulary.
+Legend: N trained tokens (of a micro-batch, of a step or of the batch), R turns, V vocabulary.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from agentgym.core.errors import AgentGymError
 from agentgym.training.attention import packed_attention
-from agentgym.training.losses import Aggregation, Clip, Ratio, Regulariser, TokenBatch
+from agentgym.training.losses.aggregations import Aggregation
+from agentgym.training.losses.batch import TokenBatch
+from agentgym.training.losses.clips import Clipped
+from agentgym.training.losses.objective import Objective
 from agentgym.training.packing import MicroBatch, Row, micro_batches
+from agentgym.training.schedules.base import Step
+from agentgym.training.scoring import entropy_of, fast_matmul, forward_logits, logp_of, score_tokens
+from agentgym.training.tally import Tally
+from agentgym.training.tokens import TokenTable
 from agentgym.training.turns import Indices, TurnTable, Values
 
 
@@ -32,109 +38,74 @@ class SamplerGap(AgentGymError):
     """The sampler and the trainer disagree about the same tokens; the weights were left as they were."""
 
 
+class TeacherLogits(Protocol):
+    """A teacher's distributions."""
+
+    def __call__(self, batch: MicroBatch) -> Tensor:
+        """Return the teacher's logits at the trained tokens of a micro-batch, shape (N, V), without gradient."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Objective:
-    """The parts of a recipe that make the loss."""
+class Batch:
+    """Everything an update knows of the episodes it learns from."""
 
-    ratio: Ratio
-    clip: Clip
-    regularisers: Sequence[Regulariser]
-    aggregation: Aggregation
-    temperature: float
-    """The sampling temperature, at which log-probabilities are compared."""
-    gap_limit: float = math.inf
-    """Largest mean absolute gap, in nats, between the sampler's log-probabilities and the trainer's."""
+    turns: TurnTable
+    tokens: TokenTable
+    rows: Sequence[Row]
+    advantage_N: Values
+    """Of each token of the table."""
+    teacher: TeacherLogits | None = None
 
 
-@dataclass(slots=True)
-class Tally:
-    """Sums over trained tokens, from which an iteration's metrics are made."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one step may do."""
 
-    tokens: int = 0
-    computed_tokens: int = 0
-    loss: float = 0.0
-    entropy: float = 0.0
-    clipped: float = 0.0
-    kl: float = 0.0
-    gap: float = 0.0
-    gap_max: float = 0.0
-    gap_tokens: int = 0
-    grad_norms: list[float] = field(default_factory=list[float])
-
-    @property
-    def gap_mean(self) -> float:
-        """Mean absolute gap between the sampler's and the trainer's log-probabilities, in nats."""
-        return self.gap / max(self.gap_tokens, 1)
-
-    def metrics(self) -> dict[str, float]:
-        """Return per-token means, and the mean gradient norm."""
-        count = max(self.tokens, 1)
-        return {
-            "loss": self.loss / max(len(self.grad_norms), 1),
-            "entropy": self.entropy / count,
-            "clip_share": self.clipped / count,
-            "kl": self.kl / count,
-            "gap_mean": self.gap_mean,
-            "gap_max": self.gap_max,
-            "grad_norm": float(np.mean(self.grad_norms)) if self.grad_norms else 0.0,
-            "trained_tokens": float(self.tokens),
-            "computed_tokens": float(self.computed_tokens),
-        }
-
-
-def forward_logits(model: PreTrainedModel, batch: MicroBatch) -> Tensor:
-    """Return the logits that predict the trained tokens, float32, shape (N, V). Needs `packed_attention`."""
-    output: Any = model(
-        input_ids=batch.ids_L[None],
-        position_ids=batch.positions_L[None],
-        layout=batch.layout,
-        logits_to_keep=batch.source_N,
-        use_cache=False,
-    )
-    return output.logits[0].float()
+    grad_clip: float
+    """Largest norm of the gradient."""
+    tokens_per_microbatch: int
+    """Tokens in one forward and backward pass; changes memory, not results."""
 
 
 def optimiser_step(
     model: PreTrainedModel,
-    reference: PreTrainedModel | None,
     optimiser: Optimizer,
-    rows: Sequence[Row],
-    turns: TurnTable,
-    chosen: Indices,
-    advantage_R: Values,
+    batch: Batch,
+    step: Step,
     objective: Objective,
-    *,
-    grad_clip: float,
-    tokens_per_microbatch: int,
+    limits: Limits,
     tally: Tally,
 ) -> None:
-    """Take one step on the turns `chosen` (rows of the credit table).
+    """Take one step of a schedule.
 
     Rows in which no advantage and no regulariser would leave a gradient are not computed; they still
     count in the aggregation's weights. Raises `NonFiniteLoss` or `SamplerGap` before any weight changes.
     """
-    weight_R = _turn_weights(turns, chosen, objective.aggregation)
-    active_R = (weight_R > 0) & ((advantage_R != 0) | bool(objective.regularisers))
-    live = [row for row in rows if active_R[row.turn].any()]
+    step_batch = _StepBatch.of(batch, step, objective)
     optimiser.zero_grad(set_to_none=True)
+    if not step_batch.live:
+        return
+    if step.fresh or objective.fits:
+        step_batch = step_batch.scored(model, step.fresh, objective.temperature, limits.tokens_per_microbatch)
+    if objective.fits:
+        objective = objective.fit(step_batch.all_tokens(model.device))
     loss = 0.0
     with packed_attention(model), fast_matmul(model.device):
-        for batch in micro_batches(live, tokens_per_microbatch, model.device):
-            micro_loss = _micro_loss(model, reference, batch, weight_R, advantage_R, objective, tally)
-            if not torch.isfinite(micro_loss).all():
+        for micro in micro_batches(step_batch.live, limits.tokens_per_microbatch, model.device):
+            loss_N = _micro_loss(model, micro, step_batch, objective, tally)
+            if not torch.isfinite(loss_N).all():
                 optimiser.zero_grad(set_to_none=True)
-                raise NonFiniteLoss(_blame(micro_loss, batch, turns))
-            micro_loss.sum().backward()
-            loss += float(micro_loss.detach().sum())
+                raise NonFiniteLoss(_blame(loss_N, micro, batch))
+            loss_N.sum().backward()
+            loss += float(loss_N.detach().sum())
     if tally.gap_mean > objective.gap_limit:
         raise SamplerGap(
             f"The sampler's log-probabilities are {tally.gap_mean:.3g} nats off the trainer's on average (limit "
             f"{objective.gap_limit:g}): it would learn from what it did not do. Check that sampler and trainer "
             "have the same weights, temperature and precision; a recipe may allow more with `gap_limit`."
         )
-    if not live:
-        return
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), limits.grad_clip)
     if not torch.isfinite(norm):
         optimiser.zero_grad(set_to_none=True)
         raise NonFiniteLoss(
@@ -144,6 +115,83 @@ def optimiser_step(
     optimiser.step()
     tally.loss += loss
     tally.grad_norms.append(float(norm))
+
+
+@dataclass(frozen=True, slots=True)
+class _StepBatch:
+    """The part of a batch that one step learns from. Columns run over all N tokens of the table."""
+
+    batch: Batch
+    live: Sequence[Row]
+    """The rows that must be computed."""
+    chosen_N: NDArray[np.int64]
+    """The table's entries that belong to the step."""
+    place_N: NDArray[np.int64]
+    """Place of each entry among the chosen ones, -1 for others."""
+    weight_N: Values
+    """Of each token's loss; 0 for those not chosen."""
+    advantage_N: Values
+    old_logp_N: NDArray[np.float32]
+    logp_N: NDArray[np.float32] | None = None
+    """Under the weights before the step, where something asks for it."""
+
+    @classmethod
+    def of(cls, batch: Batch, step: Step, objective: Objective) -> _StepBatch:
+        tokens = batch.tokens
+        weight_N = _turn_weights(batch.turns, step.rows, objective.aggregation)[tokens.turn_N]
+        factor_N = 1.0 if step.factor_R is None else step.factor_R[tokens.turn_N]
+        advantage_N = batch.advantage_N * factor_N
+        needs_all = bool(objective.regularisers) or objective.fits
+        active_N = (weight_N > 0) & ((advantage_N != 0) | needs_all)
+        chosen_N = np.flatnonzero(weight_N > 0)
+        place_N = np.full(len(tokens), -1)
+        place_N[chosen_N] = np.arange(len(chosen_N))
+        live = [row for row in batch.rows if active_N[row.token].any()]
+        return cls(batch, live, chosen_N, place_N, weight_N, advantage_N, tokens.old_logp_N)
+
+    def scored(
+        self, model: PreTrainedModel, fresh: bool, temperature: float, tokens_per_microbatch: int
+    ) -> _StepBatch:
+        logp_N = score_tokens(
+            model,
+            self.live,
+            len(self.weight_N),
+            temperature=temperature,
+            tokens_per_microbatch=tokens_per_microbatch,
+        ).logp_N
+        return replace(self, logp_N=logp_N, old_logp_N=logp_N if fresh else self.old_logp_N)
+
+    def all_tokens(self, device: torch.device) -> TokenBatch:
+        """Return all the step's tokens with the weights as they are, for the parts that take statistics."""
+        assert self.logp_N is not None
+        return self.tokens(self.chosen_N, torch.from_numpy(self.logp_N[self.chosen_N]).to(device))
+
+    def tokens(self, token_N: NDArray[np.int64], logp_N: Tensor) -> TokenBatch:
+        """Return what the loss sees of the table's entries `token_N`."""
+        table, turns = self.batch.tokens, self.batch.turns
+        turn_N = table.turn_N[token_N]
+        trajectory_N = turns.trajectory_R[turn_N]
+
+        def column(values_N: NDArray[np.generic] | None) -> Tensor | None:
+            return None if values_N is None else torch.as_tensor(values_N[token_N], device=logp_N.device)
+
+        def index(values_N: Indices) -> Tensor:
+            return torch.from_numpy(values_N).to(logp_N.device)
+
+        return TokenBatch(
+            logp_N=logp_N,
+            old_logp_N=torch.from_numpy(self.old_logp_N[token_N]).to(logp_N.device),
+            advantage_N=torch.from_numpy(self.advantage_N[token_N].astype(np.float32)).to(logp_N.device),
+            turn_N=index(turn_N),
+            trajectory_N=index(trajectory_N),
+            group_N=index(turns.group_T[trajectory_N]),
+            token_N=index(self.place_N[token_N]),
+            sampler_logp_N=column(table.sampler_logp_N),
+            guided_N=column(table.guided_N),
+            entropy_N=column(table.entropy_N),
+            reference_logp_N=column(table.reference_logp_N),
+            teacher_logp_N=column(table.teacher_logp_N),
+        )
 
 
 def _turn_weights(turns: TurnTable, chosen: Indices, aggregation: Aggregation) -> Values:
@@ -157,84 +205,32 @@ def _turn_weights(turns: TurnTable, chosen: Indices, aggregation: Aggregation) -
 
 
 def _micro_loss(
-    model: PreTrainedModel,
-    reference: PreTrainedModel | None,
-    batch: MicroBatch,
-    weight_R: Values,
-    advantage_R: Values,
-    objective: Objective,
-    tally: Tally,
+    model: PreTrainedModel, micro: MicroBatch, step: _StepBatch, objective: Objective, tally: Tally
 ) -> Tensor:
-    logits_NV = forward_logits(model, batch) / objective.temperature
-    logp_NV = logits_NV.log_softmax(-1)
-    with torch.set_grad_enabled(any(term.needs_entropy for term in objective.regularisers)):
-        entropy_N = -(logp_NV.exp() * logp_NV).sum(-1)
-    device = logits_NV.device
-
-    def per_token(values_R: Values) -> Tensor:
-        values = torch.from_numpy(values_R.astype(np.float32))
-        return values.to(device)[batch.turn_N]
-
-    tokens = TokenBatch(
-        logp_N=logp_NV.gather(-1, batch.target_ids_N[:, None])[:, 0],
-        old_logp_N=batch.old_logp_N,
-        advantage_N=per_token(advantage_R),
-        turn_N=batch.turn_N,
+    """Return the weighted loss of each token of a micro-batch, with gradient."""
+    raw_NV = forward_logits(model, micro)
+    logp_NV = (raw_NV / objective.temperature).log_softmax(-1)
+    with torch.set_grad_enabled(objective.differentiates_entropy):
+        entropy_N = entropy_of(logp_NV)
+    teacher = step.batch.teacher
+    tokens = replace(
+        step.tokens(micro.token_N, logp_of(logp_NV, micro.target_ids_N)),
         entropy_N=entropy_N,
-        reference_logp_N=None
-        if reference is None
-        else _reference_logp(reference, batch, objective.temperature),
+        logits_NV=raw_NV if "distributions" in objective.needs else None,
+        teacher_logits_NV=teacher(micro) if teacher and "teacher_distributions" in objective.needs else None,
     )
-    clipped = objective.clip(objective.ratio(tokens), tokens)
-    loss_N = clipped.loss_N
-    for term in objective.regularisers:
-        loss_N = loss_N + term.coefficient * term(tokens)
-    _count(tally, batch, tokens, clipped.clipped_N)
-    return loss_N * per_token(weight_R)
+    loss: Clipped = objective(tokens)
+    tally.count(tokens, len(micro.ids_L), loss)
+    weight_N = torch.from_numpy(step.weight_N[micro.token_N].astype(np.float32)).to(raw_NV.device)
+    return torch.where(weight_N > 0, loss.loss_N * weight_N, 0.0)
 
 
-@torch.no_grad()
-def _reference_logp(reference: PreTrainedModel, batch: MicroBatch, temperature: float) -> Tensor:
-    with packed_attention(reference):
-        logits_NV = forward_logits(reference, batch) / temperature
-    return logits_NV.log_softmax(-1).gather(-1, batch.target_ids_N[:, None])[:, 0]
-
-
-@torch.no_grad()
-def _count(tally: Tally, batch: MicroBatch, tokens: TokenBatch, clipped_N: Tensor) -> None:
-    assert tokens.entropy_N is not None
-    tally.tokens += len(tokens.logp_N)
-    tally.computed_tokens += len(batch.ids_L)
-    tally.entropy += float(tokens.entropy_N.sum())
-    tally.clipped += float(clipped_N.sum())
-    if tokens.reference_logp_N is not None:
-        tally.kl += float((tokens.logp_N - tokens.reference_logp_N).sum())
-    if not tally.grad_norms:  # before the iteration's first step, where both should agree
-        gap_N = (tokens.logp_N - tokens.old_logp_N).abs()
-        tally.gap += float(gap_N.sum())
-        tally.gap_tokens += len(gap_N)
-        tally.gap_max = max(tally.gap_max, float(gap_N.max()) if len(gap_N) else 0.0)
-
-
-def _blame(loss_N: Tensor, batch: MicroBatch, turns: TurnTable) -> str:
-    token = int((~torch.isfinite(loss_N)).nonzero()[0, 0])
-    row = int(batch.turn_N[token])
+def _blame(loss_N: Tensor, micro: MicroBatch, batch: Batch) -> str:
+    index = int((~torch.isfinite(loss_N)).nonzero()[0, 0])
+    token = int(micro.token_N[index])
+    row = int(batch.tokens.turn_N[token])
+    turns = batch.turns
     return (
-        f"The loss of a token of trajectory {int(turns.trajectory_R[row])}, turn {int(turns.turn_R[row])} is "
-        f"{float(loss_N[token].detach())}; the weights were not changed."
+        f"The loss of token {int(batch.tokens.position_N[token])} of trajectory {int(turns.trajectory_R[row])}, "
+        f"turn {int(turns.turn_R[row])} is {float(loss_N[index].detach())}; the weights were not changed."
     )
-
-
-@contextmanager
-def fast_matmul(device: torch.device) -> Generator[None]:
-    """Let CPU matrix products take oneDNN: still float32 without matrix units, twice as fast as the default.
-
-    It slows single-row products down, so it is on during updates only. Other devices are left alone.
-    """
-    before = torch.get_float32_matmul_precision()
-    if device.type == "cpu":
-        torch.set_float32_matmul_precision("medium")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

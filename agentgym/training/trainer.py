@@ -27,7 +27,7 @@ from agentgym.training.checkpoint import (
     save_checkpoint,
 )
 from agentgym.training.evaluations import Evaluations
-from agentgym.training.learner import Learner
+from agentgym.training.learner import Learner, Update
 from agentgym.training.metrics import rollout_metrics
 from agentgym.training.plot import plot_learning_curve
 from agentgym.training.progress import Progress, Silent
@@ -119,7 +119,7 @@ class Trainer:
     def _resume(self, checkpoint: Checkpoint) -> tuple[LoadedModel, Learner]:
         """Return model and learner as the checkpoint has them."""
         loaded = open_model(self.recipe, str(checkpoint.path))
-        needed = any(term.needs_reference for term in self.recipe.regularisers)
+        needed = "reference" in Update.of(self.recipe).needs
         reference = open_model(self.recipe, str(self.run.warm_start)).model if needed else None
         learner = Learner.from_recipe(loaded.model, self.recipe, reference)
         load_optimiser(checkpoint.path, learner.optimiser)

@@ -16,7 +16,7 @@ from agentgym.core.trace import Episode
 from agentgym.training.attention import packed_attention
 from agentgym.training.packing import Row, micro_batches, pack
 from agentgym.training.recipe import WarmStartSection
-from agentgym.training.step import fast_matmul, forward_logits
+from agentgym.training.scoring import fast_matmul, forward_logits
 
 WARMUP_SHARE = 0.05
 """Part of the steps over which the learning rate rises."""
@@ -67,7 +67,8 @@ def _pairs(episodes: Sequence[Episode]) -> list[tuple[Row, Row]]:
 def _every_token(row: Row, untrained: Row) -> Row:
     """Return the row with every token trained, observations too, but the ones of `untrained`."""
     target: NDArray[np.int64] = np.setdiff1d(np.arange(1, len(row.ids)), untrained.target)
-    return Row(row.ids, target, np.zeros(len(target), np.int64), np.zeros(len(target), np.float32))
+    nowhere = np.zeros(len(target), np.int64)
+    return Row(row.ids, target, nowhere, nowhere)
 
 
 def _plan(rows: Sequence[Row], settings: WarmStartSection, seed: int) -> list[list[int]]:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentgym.training.advantages import GroupMean, StepGroup
+from agentgym.training.advantages.group import GroupMean
+from agentgym.training.advantages.step import StepGroup
 from agentgym.training.turns import TurnTable, codes
 
 GOLDEN = Path(__file__).parents[1] / "golden"

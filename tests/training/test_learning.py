@@ -19,11 +19,13 @@ from agentgym.policies.local import LocalPolicy
 from agentgym.policies.models import ModelConfig, make_model
 from agentgym.policies.tokenizer import train_tokenizer
 from agentgym.rollout.collect import collect, plan_groups
-from agentgym.training.advantages import Advantage, GroupMean, StepGroup
+from agentgym.training.advantages.base import Advantage
+from agentgym.training.advantages.group import GroupMean
+from agentgym.training.advantages.step import StepGroup
 from agentgym.training.demonstrations import Demonstration, RecitingPolicy, tokenise
-from agentgym.training.learner import Learner
+from agentgym.training.learner import Learner, Update
 from agentgym.training.recipe import OptimiserSection, WarmStartSection
-from agentgym.training.schedules import Simultaneous
+from agentgym.training.schedules.base import Simultaneous
 from agentgym.training.turns import TurnTable
 from agentgym.training.warm_start import warm_start
 
@@ -114,7 +116,7 @@ def guesser() -> LocalPolicy:
 def test_reinforcement_raises_success(advantage: Advantage) -> None:
     policy = guesser()
     before = success(play(policy, 16, "before"))
-    learner = Learner(policy.model, OptimiserSection(lr=1e-3), schedule=Simultaneous(minibatches=4))
+    learner = Learner(policy.model, OptimiserSection(lr=1e-3), Update(schedule=Simultaneous(minibatches=4)))
     for iteration in range(25):
         episodes = play(policy, 8, f"train-{iteration}")
         turns = TurnTable.from_episodes(episodes)

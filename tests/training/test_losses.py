@@ -11,20 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from agentgym.training.losses import (
-    Aggregation,
-    Constant,
-    NoClip,
-    PpoClip,
-    Ratio,
-    RolloutMean,
-    TokenBatch,
-    TokenMean,
-    TokenRatio,
-    TurnMean,
-    TurnRatio,
-    kl_estimate,
-)
+from agentgym.training.losses.aggregations import Aggregation, Constant, RolloutMean, TokenMean, TurnMean
+from agentgym.training.losses.batch import TokenBatch
+from agentgym.training.losses.clips import NoClip, PpoClip
+from agentgym.training.losses.ratios import Ratio, TokenRatio, TurnRatio
+from agentgym.training.losses.regularisers import kl_estimate
 
 CASES: list[Any] = json.loads((Path(__file__).parents[1] / "golden/policy_losses.json").read_text("utf-8"))[
     "cases"

@@ -13,10 +13,17 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from agentgym.core.trace import Episode
-from agentgym.training.advantages import GroupMean
-from agentgym.training.losses import Kl, PpoClip, Regulariser, TokenBatch, TokenMean, TokenRatio
+from agentgym.training.advantages.group import GroupMean
+from agentgym.training.learner import Learner, Update
+from agentgym.training.losses.batch import TokenBatch
+from agentgym.training.losses.objective import Objective
+from agentgym.training.losses.regularisers import Kl, Regulariser
 from agentgym.training.packing import pack
-from agentgym.training.step import NonFiniteLoss, Objective, SamplerGap, Tally, optimiser_step
+from agentgym.training.recipe import OptimiserSection
+from agentgym.training.schedules.base import Step
+from agentgym.training.step import Batch, Limits, NonFiniteLoss, SamplerGap, optimiser_step
+from agentgym.training.tally import Tally
+from agentgym.training.tokens import TokenTable
 from agentgym.training.turns import TurnTable, Values
 from tests.training.conftest import EpisodeMaker
 
@@ -36,7 +43,8 @@ def test_a_growing_conversation_is_one_row(make_episode: EpisodeMaker) -> None:
     assert row.ids.tolist() == contexts(episode)[-1]
     sampled = [token for turn in episode.turns for token in turn.completion_ids.tolist()]
     assert row.ids[row.target].tolist() == sampled
-    np.testing.assert_array_equal(row.old_logp, np.concatenate([t.logprobs for t in episode.turns]))
+    logprobs_N = np.concatenate([turn.logprobs for turn in episode.turns])
+    np.testing.assert_array_equal(TokenTable.from_episodes([episode]).sampler_logp_N[row.token], logprobs_N)
 
 
 def test_a_cut_context_starts_a_new_row(make_episode: EpisodeMaker) -> None:
@@ -62,12 +70,10 @@ def test_gradients_equal_those_of_one_sample_per_turn(
     episodes = [make_episode(n, 2 + n, score=float(n % 2), window=window) for n in range(4)]
     turns = TurnTable.from_episodes(episodes)
     advantage_R = GroupMean()(turns)
-    objective = Objective(TokenRatio(), PpoClip(), regularisers, TokenMean(), temperature=0.8)
+    objective = Objective(regularisers=regularisers, temperature=0.8)
     reference = copy.deepcopy(model).requires_grad_(False)
     expected = one_sample_per_turn(copy.deepcopy(model), reference, episodes, advantage_R, objective)
-    found = packed(
-        model, reference if regularisers else None, episodes, turns, advantage_R, objective, tokens
-    )
+    found = packed(model, reference, episodes, turns, advantage_R, objective, tokens)
     for name, gradient in expected.items():
         scale = float(gradient.abs().max())
         assert float((found[name] - gradient).abs().max()) <= 1e-5 * max(scale, 1e-3), name
@@ -75,26 +81,21 @@ def test_gradients_equal_those_of_one_sample_per_turn(
 
 def packed(
     model: PreTrainedModel,
-    reference: PreTrainedModel | None,
+    reference: PreTrainedModel,
     episodes: list[Episode],
     turns: TurnTable,
     advantage_R: Values,
     objective: Objective,
     tokens: int,
 ) -> dict[str, Tensor]:
-    optimiser_step(
+    learner = Learner(
         model,
-        reference,
-        torch.optim.SGD(model.parameters(), lr=0.0),
-        pack(episodes),
-        turns,
-        np.arange(len(turns.turn_R)),
-        advantage_R,
-        objective,
-        grad_clip=math.inf,
+        OptimiserSection(lr=1e-9, grad_clip=1e9),
+        Update(objective),
         tokens_per_microbatch=tokens,
-        tally=Tally(),
+        reference=reference,
     )
+    learner.learn(episodes, turns, advantage_R)
     return {name: cast("Tensor", weight.grad) for name, weight in model.named_parameters()}
 
 
@@ -121,10 +122,7 @@ def one_sample_per_turn(
                 torch.zeros(count, dtype=torch.long),
                 reference_logp_N=reference_logp.detach(),
             )
-            loss = objective.clip(objective.ratio(batch), batch).loss_N
-            for term in objective.regularisers:
-                loss = loss + term.coefficient * term(batch)
-            (loss.sum() / total).backward()
+            (objective(batch).loss_N.sum() / total).backward()
             row += 1
     return {name: cast("Tensor", weight.grad) for name, weight in model.named_parameters()}
 
@@ -139,19 +137,15 @@ def logprobs(model: PreTrainedModel, ids: list[int], count: int, temperature: fl
 def take_step(
     model: PreTrainedModel, episodes: list[Episode], advantage_R: Values, gap_limit: float = math.inf
 ) -> Tally:
-    turns, tally = TurnTable.from_episodes(episodes), Tally()
+    turns, tokens, tally = TurnTable.from_episodes(episodes), TokenTable.from_episodes(episodes), Tally()
     optimiser_step(
         model,
-        None,
         torch.optim.SGD(model.parameters(), lr=1.0),
-        pack(episodes),
-        turns,
-        np.arange(len(turns.turn_R)),
-        advantage_R,
-        Objective(TokenRatio(), PpoClip(), (), TokenMean(), 1.0, gap_limit),
-        grad_clip=math.inf,
-        tokens_per_microbatch=10_000,
-        tally=tally,
+        Batch(turns, tokens, pack(episodes), advantage_R[tokens.turn_N]),
+        Step(np.arange(len(turns.turn_R))),
+        Objective(gap_limit=gap_limit),
+        Limits(grad_clip=math.inf, tokens_per_microbatch=10_000),
+        tally,
     )
     return tally
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from agentgym.core.errors import ConfigError, UnknownNameError
-from agentgym.training.advantages import GroupMean, StepGroup
+from agentgym.training.advantages.group import GroupMean
+from agentgym.training.advantages.step import StepGroup
 from agentgym.training.recipe import Recipe, load_recipe, parse_recipe, shipped_recipes
 
 

@@ -1,7 +1,6 @@
-"""Advantages: how good each turn was, relative to the rollouts it is compared with.
+"""The kind "advantage", and the statistics that estimators share.
 
-Every estimator maps a `TurnTable` to one float64 value per turn, shape (R,); the tokens of a turn share
-it. Rules that published code leaves to chance are settings here:
+Rules that published code leaves to chance are settings here:
 
 - a group whose values are all equal gets exactly 0, whatever the floating-point noise;
 - a group of one gets 0 (`singleton="zero"`: nothing to compare with), or its raw value as verl does;
@@ -27,6 +26,10 @@ EPSILON = 1e-6
 """Added to the standard deviation, as in verl."""
 
 
+AS_IN_VERL_AGENT = {"statistics": "turn", "singleton": "raw", "penalty_in_statistics": True}
+"""How verl-agent's released code sets the rules above."""
+
+
 class Advantage(Part, kind="advantage"):
     """How good each turn was."""
 
@@ -49,47 +52,6 @@ class Penalised(Advantage):
         """Return what each turn loses at this point of the computation, shape (R,)."""
         here = self.invalid_action_penalty if in_statistics == self.penalty_in_statistics else 0.0
         return here * (~turns.valid_R).astype(np.float64)
-
-
-class GroupMean(Penalised, name="group_mean"):
-    """Return minus the mean of the group (Dr.GRPO, arXiv 2503.20783); with `std`, divided by its sample
-    standard deviation (GRPO, arXiv 2402.03300).
-    """
-
-    std: bool = False
-    statistics: Statistics = "trajectory"
-    singleton: Singleton = "zero"
-
-    def __call__(self, turns: TurnTable) -> Values:
-        """Return (S - mean) / std over the group of each turn's trajectory, shape (R,)."""
-        score_R = turns.score_R - self.penalty(turns, in_statistics=True)
-        if self.statistics == "turn":
-            sample_S, group_S = score_R, turns.group_R
-        else:
-            sample_S, group_S = turns.score_T, turns.group_T
-        advantage_R = normalise(score_R, sample_S, turns.group_R, group_S, self.std, self.singleton)
-        return advantage_R - self.penalty(turns, in_statistics=False)
-
-
-class StepGroup(Penalised, name="step_group"):
-    """GiGPO (arXiv 2505.10978, eqs. 3-8): an episode advantage over the group plus `weight` times a step
-    advantage over the turns of the group that stood in the same state.
-
-    The step advantage compares discounted returns; a state visited once gets 0.
-    """
-
-    weight: float = Field(default=1.0, ge=0)
-    gamma: float = Field(default=0.95, ge=0, le=1)
-    std: bool = True
-    statistics: Statistics = "trajectory"
-    singleton: Singleton = "zero"
-
-    def __call__(self, turns: TurnTable) -> Values:
-        """Return episode advantage + weight x step advantage, shape (R,)."""
-        shared = self.model_dump(exclude={"name", "weight", "gamma"})
-        value_R = turns.returns(self.gamma) - self.penalty(turns, in_statistics=True)
-        step_R = normalise(value_R, value_R, turns.state_R, turns.state_R, self.std, "zero")
-        return GroupMean(**shared)(turns) + self.weight * step_R
 
 
 def normalise(

@@ -1,0 +1,22 @@
+"""Every part that ships with agentgym; importing this registers them all."""
+
+from __future__ import annotations
+
+from agentgym.training import proximal
+from agentgym.training.advantages import group, step
+from agentgym.training.losses import aggregations, clips, corrections, ratios, regularisers
+from agentgym.training.schedules import base as schedules
+from agentgym.training.shaping import base as shaping
+
+__all__ = [
+    "aggregations",
+    "clips",
+    "corrections",
+    "group",
+    "proximal",
+    "ratios",
+    "regularisers",
+    "schedules",
+    "shaping",
+    "step",
+]

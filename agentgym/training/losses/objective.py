@@ -1,0 +1,68 @@
+"""The objective: the parts of a recipe that make the loss, put together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from agentgym.training.losses.aggregations import Aggregation, TokenMean
+from agentgym.training.losses.batch import LossPart, TokenBatch
+from agentgym.training.losses.clips import Clip, Clipped, PpoClip
+from agentgym.training.losses.corrections import Correction
+from agentgym.training.losses.ratios import Ratio, TokenRatio
+from agentgym.training.losses.regularisers import Regulariser
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """The parts of a recipe that make the loss."""
+
+    ratio: Ratio = field(default_factory=TokenRatio)
+    clip: Clip = field(default_factory=PpoClip)
+    regularisers: Sequence[Regulariser] = ()
+    aggregation: Aggregation = field(default_factory=TokenMean)
+    temperature: float = 1.0
+    """The sampling temperature, at which log-probabilities are compared."""
+    gap_limit: float = math.inf
+    """Largest mean absolute gap, in nats, between the sampler's log-probabilities and the trainer's."""
+    corrections: Sequence[Correction] = ()
+
+    @property
+    def parts(self) -> tuple[LossPart, ...]:
+        """Every part that sees tokens."""
+        return (self.ratio, self.clip, *self.corrections, *self.regularisers)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the parts ask for (`LossPart.needs`)."""
+        return frozenset(need for part in self.parts for need in part.needs)
+
+    @property
+    def fits(self) -> bool:
+        """Whether a part takes statistics over the whole optimiser step."""
+        return any(part.fits for part in self.parts)
+
+    @property
+    def differentiates_entropy(self) -> bool:
+        """Whether the entropies must carry a gradient."""
+        return any(term.differentiates_entropy for term in self.regularisers)
+
+    def fit(self, batch: TokenBatch) -> Objective:
+        """Return the objective as it stands for one optimiser step over `batch`, which has no gradient."""
+        return replace(
+            self,
+            ratio=self.ratio.fit(batch),
+            clip=self.clip.fit(batch),
+            corrections=tuple(part.fit(batch) for part in self.corrections),
+            regularisers=tuple(part.fit(batch) for part in self.regularisers),
+        )
+
+    def __call__(self, batch: TokenBatch) -> Clipped:
+        """Return the loss of each token before aggregation, and which tokens the clip left without gradient."""
+        loss_N, clipped_N = self.clip(self.ratio(batch), batch)
+        for correction in self.corrections:
+            loss_N = loss_N * correction(batch)
+        for term in self.regularisers:
+            loss_N = loss_N + term.coefficient * term(batch)
+        return Clipped(loss_N, clipped_N)

@@ -1,0 +1,1 @@
+"""Schedules: in which order the turns of a batch are learned from."""

@@ -1,0 +1,58 @@
+"""Schedules: in which order the turns of a batch are learned from."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from agentgym.training.parts import Part
+from agentgym.training.turns import Indices, TurnTable, Values
+
+LogRatios: TypeAlias = Callable[[Indices], Values]
+"""Given rows of the credit table, the mean log-ratio of each one's tokens: the policy now to the policy before
+the step that was yielded last, shape (rows,). Costs a forward pass over them; tokens guided by others count too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One optimiser step of a schedule."""
+
+    rows: Indices
+    """The rows of the credit table it learns from."""
+    factor_R: Values | None = None
+    """Multiplies each turn's advantage, over all R rows of the credit table; None: 1."""
+    fresh: bool = False
+    """Take ratios to the policy just before this step, not to the one the batch was scored under."""
+
+
+class Schedule(Part, kind="schedule"):
+    """In which order the turns of a batch are learned from."""
+
+    asks_for_change: ClassVar[bool] = False
+    """Whether `steps` calls `log_ratios`."""
+
+    @abstractmethod
+    def steps(self, turns: TurnTable, seed: int, log_ratios: LogRatios) -> Iterator[Step]:
+        """Yield the optimiser steps; each is taken before the iterator is asked for the next."""
+
+
+class Simultaneous(Schedule, name="simultaneous"):
+    """All turns of a trajectory at once, in `minibatches` steps over shuffled trajectories, `epochs` times."""
+
+    epochs: int = Field(default=1, ge=1)
+    minibatches: int = Field(default=1, ge=1)
+
+    def steps(self, turns: TurnTable, seed: int, log_ratios: LogRatios) -> Iterator[Step]:
+        """Yield the rows of each mini-batch of trajectories."""
+        random = np.random.default_rng(seed)
+        for _ in range(self.epochs):
+            order: NDArray[np.int64] = random.permutation(len(turns.score_T))
+            for part in np.array_split(order, self.minibatches):
+                if len(part):
+                    yield Step(np.flatnonzero(np.isin(turns.trajectory_R, part)))

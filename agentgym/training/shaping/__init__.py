@@ -1,0 +1,1 @@
+"""Shaping: from each turn's advantage to each token's, and weights that favour some tokens over others."""
