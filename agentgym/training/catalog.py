@@ -6,6 +6,7 @@ from agentgym.training import proximal
 from agentgym.training.advantages import group, step
 from agentgym.training.losses import aggregations, clips, corrections, ratios, regularisers
 from agentgym.training.schedules import base as schedules
+from agentgym.training.schedules import sequential
 from agentgym.training.shaping import base as shaping
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "ratios",
     "regularisers",
     "schedules",
+    "sequential",
     "shaping",
     "step",
 ]
