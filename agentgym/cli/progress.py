@@ -69,14 +69,21 @@ class TerminalProgress:
                 "[dim]iter  success  turns  entropy  clipped    gap  no signal  rollout  learning[/]"
             )
         unscored = f"  [yellow]{metrics['unscored']:.0f} unscored[/]" if metrics["unscored"] else ""
+        idle = f"  [yellow]{_idle(metrics)}[/]" if metrics["steps_without_update"] else ""
         self._out.print(
             f"{iteration + 1:>4}  [bold]{metrics['success']:>7.1%}[/]  {metrics['turns']:>5.1f}  "
             f"{metrics['entropy']:>7.3f}  {metrics['clip_share']:>7.1%}  {metrics['gap_mean']:>5.0e}  "
             f"{metrics['no_signal_share']:>9.0%}  "
-            f"[dim]{timing['rollout_s']:>5.1f} s  {timing['learn_s']:>6.1f} s[/]{unscored}"
+            f"[dim]{timing['rollout_s']:>5.1f} s  {timing['learn_s']:>6.1f} s[/]{unscored}{idle}"
         )
         self._told = monotonic()
 
     def say(self, text: str) -> None:
         """Print a line."""
         self._out.print(text, markup=False, soft_wrap=True)
+
+
+def _idle(metrics: Mapping[str, float]) -> str:
+    """Say how many of the iteration's steps changed nothing."""
+    idle, steps = metrics["steps_without_update"], metrics["steps"]
+    return f"{idle:.0f} of {steps + idle:.0f} steps without update" if steps else "no update"

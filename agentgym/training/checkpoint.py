@@ -16,6 +16,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,8 @@ from torch.optim import Optimizer
 from agentgym.core.errors import CheckpointError
 
 FORMAT = "agentgym-checkpoint-1"
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says where a file cannot grow: the disk is full, a quota is used up, a limit is reached."""
 
 
 class Checkpoint(NamedTuple):
@@ -55,8 +58,9 @@ def save_checkpoint(
         _write(partial, iteration, save_weights, optimiser)
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)  # it may be what fills the disk
-        if isinstance(error, SafetensorError) and f"os error {errno.ENOSPC}" in str(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(partial)) from error
+        told = re.search(r"os error (\d+)", str(error))  # safetensors has no other way to tell
+        if isinstance(error, SafetensorError) and told and int(told[1]) in NO_SPACE:
+            raise OSError(int(told[1]), os.strerror(int(told[1])), str(partial)) from error
         raise
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)

@@ -15,6 +15,7 @@ from agentgym.core.errors import UsageError
 from agentgym.core.trace import Episode
 from agentgym.rollout.collect import derive_seed
 from agentgym.training.losses.objective import Objective
+from agentgym.training.offending import check_turns
 from agentgym.training.packing import Row, pack
 from agentgym.training.proximal import Proximal, Sampler
 from agentgym.training.recipe import OptimiserSection, Recipe
@@ -111,26 +112,33 @@ class Learner:
     def learn(self, episodes: Sequence[Episode], turns: TurnTable, advantage_R: Values) -> dict[str, float]:
         """Take the schedule's optimiser steps on `episodes` and return the metrics.
 
-        `turns` is their credit table and `advantage_R` has one value per turn, shape (R,). Raises
-        `NonFiniteLoss` or `SamplerGap` before the step that would have changed the weights.
+        `turns` is their credit table and `advantage_R` has one value per turn, shape (R,). Episodes without
+        a trained token are a step without update. Raises `NonFiniteLoss` or `SamplerGap` before the step
+        that would have changed the weights.
         """
-        if not turns.tokens_R.any():
+        if episodes and not any(episode.sampled_tokens for episode in episodes):
             raise UsageError(
-                "No turn of these episodes has a trained token: was the policy one that shows no token ids?"
+                "No turn of these episodes has a token: was the policy one that shows no token ids?"
             )
+        check_turns(episodes, turns, advantage_R)
         lr = self.learning_rate(self.iteration)
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.model.eval()  # dropout would make the trainer another policy than the sampler
-        batch = self._batch(episodes, turns, advantage_R)
         tally = Tally()
-        change = _Change(self, batch)
-        seed = derive_seed(self.seed, "schedule", self.iteration)
-        for step in self.update.schedule.steps(turns, seed, change.log_ratios):
-            change.before(step.rows)
-            optimiser_step(self.model, self.optimiser, batch, step, self.update.objective, self.limits, tally)
+        if turns.tokens_R.any():
+            self._take_steps(self._batch(episodes, turns, advantage_R), tally)
+        else:
+            tally.steps_without_update += 1
         self.iteration += 1
         return {**tally.metrics(), "lr": lr}
+
+    def _take_steps(self, batch: Batch, tally: Tally) -> None:
+        change = _Change(self, batch)
+        seed = derive_seed(self.seed, "schedule", self.iteration)
+        for step in self.update.schedule.steps(batch.turns, seed, change.log_ratios):
+            change.before(step.rows)
+            optimiser_step(self.model, self.optimiser, batch, step, self.update.objective, self.limits, tally)
 
     def _batch(self, episodes: Sequence[Episode], turns: TurnTable, advantage_R: Values) -> Batch:
         """Pack the episodes, fill the columns that are asked for, and give each token its advantage."""
@@ -139,7 +147,7 @@ class Learner:
         advantage_N = advantage_R[tokens.turn_N]
         for part in self.update.shaping:
             advantage_N = part(advantage_N, tokens, turns, Progress(self.iteration, self.iterations))
-        return Batch(turns, tokens, rows, advantage_N)
+        return Batch(turns, tokens, rows, advantage_N, episodes=[episode.id for episode in episodes])
 
     def _scored(self, tokens: TokenTable, rows: Sequence[Row]) -> TokenTable:
         needs = self.update.needs

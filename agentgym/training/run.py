@@ -9,6 +9,7 @@ warm_start/            the model before reinforcement
 checkpoints/           see `agentgym.training.checkpoint`
 evaluations/           before.json, after.json, and select-000010.json ...
 learning_curve.png
+offending/             the micro-batch that stopped the run, where a number was none
 """
 
 from __future__ import annotations
@@ -95,6 +96,11 @@ class Run:
     def learning_curve(self) -> Path:
         """The picture."""
         return self.path / "learning_curve.png"
+
+    @property
+    def offending(self) -> Path:
+        """Where the micro-batch goes in which a number is none."""
+        return self.path / "offending"
 
     def evaluation(self, name: str) -> Path:
         """Where the evaluation called `name` is kept."""

@@ -22,16 +22,13 @@ from agentgym.training.losses.aggregations import Aggregation
 from agentgym.training.losses.batch import TokenBatch
 from agentgym.training.losses.clips import Clipped
 from agentgym.training.losses.objective import Objective
+from agentgym.training.offending import NonFiniteLoss, check_tokens
 from agentgym.training.packing import MicroBatch, Row, micro_batches
 from agentgym.training.schedules.base import Step
 from agentgym.training.scoring import entropy_of, fast_matmul, forward_logits, logp_of, score_tokens
 from agentgym.training.tally import Tally
 from agentgym.training.tokens import TokenTable
 from agentgym.training.turns import Indices, TurnTable, Values
-
-
-class NonFiniteLoss(AgentGymError):
-    """The loss or its gradient is not a number; the weights were left as they were."""
 
 
 class SamplerGap(AgentGymError):
@@ -56,6 +53,10 @@ class Batch:
     advantage_N: Values
     """Of each token of the table."""
     teacher: TeacherLogits | None = None
+    iteration: int = 0
+    """Of the run, counted from 0."""
+    episodes: Sequence[str] = ()
+    """Ids of the trajectories, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +81,15 @@ def optimiser_step(
     """Take one step of a schedule.
 
     Rows in which no advantage and no regulariser would leave a gradient are not computed; they still
-    count in the aggregation's weights. Raises `NonFiniteLoss` or `SamplerGap` before any weight changes.
+    count in the aggregation's weights. A step that finds no gradient leaves weights and optimiser alone and
+    is counted. Raises `NonFiniteLoss` or `SamplerGap` before any weight changes.
     """
     step_batch = _StepBatch.of(batch, step, objective)
     optimiser.zero_grad(set_to_none=True)
     if not step_batch.live:
+        tally.steps_without_update += 1
         return
-    if step.fresh or objective.fits:
+    if step.fresh or objective.fits_logp:
         step_batch = step_batch.scored(model, step.fresh, objective.temperature, limits.tokens_per_microbatch)
     if objective.fits:
         objective = objective.fit(step_batch.all_tokens(model.device))
@@ -94,9 +97,6 @@ def optimiser_step(
     with packed_attention(model), fast_matmul(model.device):
         for micro in micro_batches(step_batch.live, limits.tokens_per_microbatch, model.device):
             loss_N = _micro_loss(model, micro, step_batch, objective, tally)
-            if not torch.isfinite(loss_N).all():
-                optimiser.zero_grad(set_to_none=True)
-                raise NonFiniteLoss(_blame(loss_N, micro, batch))
             loss_N.sum().backward()
             loss += float(loss_N.detach().sum())
     if tally.gap_mean > objective.gap_limit:
@@ -112,6 +112,9 @@ def optimiser_step(
             f"The gradient's norm is {float(norm)} though the loss is finite; the weights were not changed. "
             "Train with a lower `optimiser.lr`, or in float32."
         )
+    if norm == 0:  # AdamW would go on in the direction of earlier steps
+        tally.steps_without_update += 1
+        return
     optimiser.step()
     tally.loss += loss
     tally.grad_norms.append(float(norm))
@@ -141,7 +144,7 @@ class _StepBatch:
         weight_N = _turn_weights(batch.turns, step.rows, objective.aggregation)[tokens.turn_N]
         factor_N = 1.0 if step.factor_R is None else step.factor_R[tokens.turn_N]
         advantage_N = batch.advantage_N * factor_N
-        needs_all = bool(objective.regularisers) or objective.fits
+        needs_all = bool(objective.regularisers) or objective.fits_logp or (step.fresh and objective.fits)
         active_N = (weight_N > 0) & ((advantage_N != 0) | needs_all)
         chosen_N = np.flatnonzero(weight_N > 0)
         place_N = np.full(len(tokens), -1)
@@ -163,8 +166,8 @@ class _StepBatch:
 
     def all_tokens(self, device: torch.device) -> TokenBatch:
         """Return all the step's tokens with the weights as they are, for the parts that take statistics."""
-        assert self.logp_N is not None
-        return self.tokens(self.chosen_N, torch.from_numpy(self.logp_N[self.chosen_N]).to(device))
+        logp_N = np.full(len(self.weight_N), np.nan, np.float32) if self.logp_N is None else self.logp_N
+        return self.tokens(self.chosen_N, torch.from_numpy(logp_N[self.chosen_N]).to(device))
 
     def tokens(self, token_N: NDArray[np.int64], logp_N: Tensor) -> TokenBatch:
         """Return what the loss sees of the table's entries `token_N`."""
@@ -191,6 +194,8 @@ class _StepBatch:
             entropy_N=column(table.entropy_N),
             reference_logp_N=column(table.reference_logp_N),
             teacher_logp_N=column(table.teacher_logp_N),
+            staleness_N=column(table.staleness(self.batch.iteration)),
+            iteration=self.batch.iteration,
         )
 
 
@@ -222,15 +227,13 @@ def _micro_loss(
     loss: Clipped = objective(tokens)
     tally.count(tokens, len(micro.ids_L), loss)
     weight_N = torch.from_numpy(step.weight_N[micro.token_N].astype(np.float32)).to(raw_NV.device)
+    with torch.no_grad():
+        columns = {
+            "advantage": tokens.advantage_N,
+            "log-probability": tokens.logp_N,
+            "old log-probability": tokens.old_logp_N,
+            "ratio": objective.ratio(tokens).exp(),
+            "loss": loss.loss_N,
+        }
+    check_tokens(micro, columns, weight_N, step.batch.tokens, step.batch.turns, step.batch.episodes)
     return torch.where(weight_N > 0, loss.loss_N * weight_N, 0.0)
-
-
-def _blame(loss_N: Tensor, micro: MicroBatch, batch: Batch) -> str:
-    index = int((~torch.isfinite(loss_N)).nonzero()[0, 0])
-    token = int(micro.token_N[index])
-    row = int(batch.tokens.turn_N[token])
-    turns = batch.turns
-    return (
-        f"The loss of token {int(batch.tokens.position_N[token])} of trajectory {int(turns.trajectory_R[row])}, "
-        f"turn {int(turns.turn_R[row])} is {float(loss_N[index].detach())}; the weights were not changed."
-    )

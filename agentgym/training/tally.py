@@ -25,6 +25,9 @@ class Tally:
     gap_max: float = 0.0
     gap_tokens: int = 0
     grad_norms: list[float] = field(default_factory=list[float])
+    """Of the steps that changed the weights."""
+    steps_without_update: int = 0
+    """Steps in which nothing left a gradient: no tokens, or no advantage and no regulariser."""
 
     @property
     def gap_mean(self) -> float:
@@ -42,6 +45,8 @@ class Tally:
             "gap_mean": self.gap_mean,
             "gap_max": self.gap_max,
             "grad_norm": float(np.mean(self.grad_norms)) if self.grad_norms else 0.0,
+            "steps": float(len(self.grad_norms)),
+            "steps_without_update": float(self.steps_without_update),
             "trained_tokens": float(self.tokens),
             "computed_tokens": float(self.computed_tokens),
         }
@@ -56,7 +61,7 @@ class Tally:
         if tokens.reference_logp_N is not None:
             self.kl += float((tokens.logp_N - tokens.reference_logp_N).sum())
         if not self.grad_norms:  # before the iteration's first step, where both should agree
-            own_N = ~tokens.need("guided_N")
+            own_N = ~tokens.need("guided_N") & (tokens.need("staleness_N") == 0)
             gap_N = (tokens.logp_N - tokens.need("sampler_logp_N")).abs()[own_N]
             self.gap += float(gap_N.sum())
             self.gap_tokens += len(gap_N)

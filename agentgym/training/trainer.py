@@ -6,10 +6,12 @@ dropped on resume and done again, with the same numbers.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from time import perf_counter
+
+import numpy as np
 
 from agentgym.core.errors import InfrastructureError, StoreFault
 from agentgym.core.trace import Episode
@@ -20,6 +22,7 @@ from agentgym.store.tables import RunStatus
 from agentgym.store.writer import EpisodeWriter
 from agentgym.training.assembly import initial_model, make_policy, open_model
 from agentgym.training.checkpoint import (
+    NO_SPACE,
     Checkpoint,
     checkpoints,
     latest_checkpoint,
@@ -27,8 +30,11 @@ from agentgym.training.checkpoint import (
     save_checkpoint,
 )
 from agentgym.training.evaluations import Evaluations
+from agentgym.training.drift import with_drift
 from agentgym.training.learner import Learner, Update
+from agentgym.training.memory import Memories
 from agentgym.training.metrics import rollout_metrics
+from agentgym.training.offending import NonFiniteLoss
 from agentgym.training.plot import plot_learning_curve
 from agentgym.training.progress import Progress, Silent
 from agentgym.training.rollouts import Rollouts
@@ -41,7 +47,8 @@ class Trainer:
 
     def __init__(self, run: Run, progress: Progress | None = None) -> None:
         self.run = run
-        self.recipe = run.recipe
+        self.memories = Memories()
+        self.recipe = self.memories.bind(run.recipe)
         self.progress = progress or Silent()
 
     def train(self) -> None:
@@ -54,11 +61,11 @@ class Trainer:
                 with self._status_kept(store):
                     self._train(store, resumed)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in NO_SPACE:
                 raise
             raise StoreFault(
-                f"No space left for the run {self.run.path}. Its last finished iteration is safe: free some "
-                f"space, then `agentgym train --resume {self.run.path}`."
+                f"No space left for the run {self.run.path} ({error.strerror}). Its last finished iteration is "
+                "safe: free some space, then resume it."
             ) from error
 
     @contextmanager
@@ -123,6 +130,7 @@ class Trainer:
         reference = open_model(self.recipe, str(self.run.warm_start)).model if needed else None
         learner = Learner.from_recipe(loaded.model, self.recipe, reference)
         load_optimiser(checkpoint.path, learner.optimiser)
+        self.memories.load(checkpoint.path)
         learner.iteration = checkpoint.iteration
         self.progress.say(f"Resuming {self.run.path} after {learner.iteration} finished iterations.")
         return loaded, learner
@@ -141,7 +149,7 @@ class Trainer:
         started = perf_counter()
         episodes = rollouts.play(iteration, lambda episode: writer.write(episode, iteration=iteration))
         played = perf_counter()
-        metrics = self._learn(learner, episodes)
+        metrics = self._learn(store, learner, episodes)
         policy.set_version(learner.iteration)
         learned = perf_counter()
         writer.flush()
@@ -163,26 +171,52 @@ class Trainer:
         self.progress.advance(f"success {metrics['success']:.0%}")
         self.progress.iteration(iteration, metrics, timing)
 
-    def _learn(self, learner: Learner, episodes: Sequence[Episode]) -> dict[str, float]:
+    def _learn(self, store: Store, learner: Learner, episodes: Sequence[Episode]) -> dict[str, float]:
         """Credit and learn from the episodes that have a score. A group that lost members goes on with the
         others; one that is down to a single member has nothing to compare with and teaches nothing."""
         scored = [episode for episode in episodes if episode.outcome.scored]
-        if not scored:
+        if episodes and not scored:
             raise InfrastructureError(
                 f"None of the {len(episodes)} episodes of iteration {learner.iteration} could be scored. The "
                 f"first failed with:\n{episodes[0].error}"
             )
         turns = TurnTable.from_episodes(scored)
-        advantage_R = self.recipe.advantage(turns)
+        credited = self._credited(store, learner, turns)
+        advantage_R = self.recipe.advantage(credited) if len(turns.turn_R) else np.empty(0)
         metrics = rollout_metrics(scored, turns, advantage_R)
         metrics["unscored"] = float(len(episodes) - len(scored))
-        return {**metrics, **learner.learn(scored, turns, advantage_R)}
+        with self._offending_kept(learner.iteration):
+            return {**metrics, **learner.learn(scored, credited, advantage_R)}
+
+    def _credited(self, store: Store, learner: Learner, turns: TurnTable) -> TurnTable:
+        """Return the table that credit is given by: with shaped rewards, and the drift where it is asked for."""
+        for part in self.recipe.rewards:
+            turns = part(turns)
+        advantage = self.recipe.advantage
+        if not advantage.asks_for_drift:
+            return turns
+        return with_drift(turns, advantage.last_played, learner, lambda name: store.episode(name, self.run.name))
+
+    @contextmanager
+    def _offending_kept(self, iteration: int) -> Generator[None]:
+        """Save what is no number, and say where."""
+        try:
+            yield
+        except NonFiniteLoss as error:
+            if error.offending is None:
+                raise
+            path = error.offending.save(self.run.offending, iteration)
+            raise NonFiniteLoss(f"{error} Its micro-batch is kept in {path}.", error.offending) from None
 
     def _checkpoint(self, loaded: LoadedModel, learner: Learner) -> None:
         save_checkpoint(
             self.run.checkpoints,
             learner.iteration,
-            lambda path: save_model(loaded.model, loaded.tokenizer, path),
+            lambda path: self._save(loaded, path),
             learner.optimiser,
             self.recipe.checkpoint.keep,
         )
+
+    def _save(self, loaded: LoadedModel, folder: Path) -> None:
+        save_model(loaded.model, loaded.tokenizer, folder)
+        self.memories.save(folder)
