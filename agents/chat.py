@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from agentgym.core.agent import Decision, EpisodeStart
 from agentgym.core.errors import ConfigError
 from agentgym.core.message import Message
-from agentgym.core.policy import GenerationRequest, Policy, Sampling
+from agentgym.core.policy import Dictation, GenerationRequest, Policy, Sampling
 
 ActionFormat = Literal["plain", "tagged"]
 
@@ -150,6 +150,15 @@ class ChatSession:
 
     async def act(self, observation: Any, info: Mapping[str, Any]) -> Decision:
         """Tell the observation, sample an answer and read the action out of it."""
+        return await self._turn_on(observation, info, None)
+
+    async def recite(self, observation: Any, info: Mapping[str, Any], answer: Dictation) -> Decision:
+        """Tell the observation and go on as if `answer` had been sampled."""
+        return await self._turn_on(observation, info, answer)
+
+    async def _turn_on(
+        self, observation: Any, info: Mapping[str, Any], dictated: Dictation | None
+    ) -> Decision:
         agent = self._agent
         told = agent.observe(observation, info, first=self._turn == 0)
         delta: list[Message] = [told]
@@ -163,6 +172,7 @@ class ChatSession:
             self._messages(),
             agent.sampling,
             turn_seed(self._start.seed, self._turn),
+            dictated=dictated,
         )
         (completion,) = await agent.policy.generate([request])
         answer = Message("assistant", completion.text)

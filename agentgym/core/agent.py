@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from agentgym.core.env import Action, AgentEnv
 from agentgym.core.message import Message
-from agentgym.core.policy import Completion
+from agentgym.core.policy import Completion, Dictation
 from agentgym.core.task import Task
 
 
@@ -48,6 +48,15 @@ class AgentSession(Protocol):
 
     def close(self) -> None:
         """Free what the episode held."""
+        ...
+
+
+@runtime_checkable
+class RecitingSession(AgentSession, Protocol):
+    """A session that can be told what it answers, so that an episode can begin with turns of another's making."""
+
+    async def recite(self, observation: Any, info: Mapping[str, Any], answer: Dictation) -> Decision:
+        """Go on as if `answer` had been this turn's own."""
         ...
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +40,17 @@ class FinishReason(StrEnum):
     """The conversation no longer fits the model's context; nothing, or less than asked, was sampled."""
 
 
+Dictation: TypeAlias = str | tuple[int, ...]
+"""An answer given beforehand: its text, or the token ids of one that was sampled, its end included."""
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """Ask for the next assistant message of `session_id`, whose whole conversation is `messages`.
 
-    `seed` fixes the sampled tokens, whatever else is in the batch.
+    `seed` fixes the sampled tokens, whatever else is in the batch. With `dictated` nothing is sampled: the
+    conversation goes on as if that had been the answer. Such a completion has version -1 and
+    log-probabilities of 0, those of an author who could say nothing else.
     """
 
     session_id: str
@@ -52,6 +58,7 @@ class GenerationRequest:
     sampling: Sampling = field(default_factory=Sampling)
     seed: int = 0
     tools: Sequence[ToolSpec] = ()
+    dictated: Dictation | None = None
 
 
 def _no_ids() -> NDArray[np.int32]:
@@ -75,7 +82,7 @@ class Completion:
     text: str
     finish_reason: FinishReason
     version: int
-    """The policy version that sampled it."""
+    """The policy version that sampled it; -1 where it was dictated."""
     prompt_start: int = 0
     prompt_ids: NDArray[np.int32] = field(default_factory=_no_ids)
     completion_ids: NDArray[np.int32] = field(default_factory=_no_ids)

@@ -71,7 +71,8 @@ class Turn:
     """One decision of the agent and what it led to.
 
     `state_key` is the key of the state in which the decision was taken; `reward` is what the action
-    earned. `loss_mask` is 1 on the completion tokens that the policy itself sampled.
+    earned. `loss_mask` is 1 on the completion tokens that the policy itself sampled: 0 throughout a turn
+    that was replayed.
     """
 
     observation: Any
@@ -131,6 +132,11 @@ class Episode:
         return self.outcome is Outcome.SUCCESS
 
     @property
+    def teaches(self) -> bool:
+        """Whether any token of it is to be trained on: not where it ended before the policy acted."""
+        return any(turn.loss_mask.any() for turn in self.turns)
+
+    @property
     def sampled_tokens(self) -> int:
         """Number of tokens the policy sampled."""
-        return sum(len(turn.completion_ids) for turn in self.turns)
+        return sum(len(turn.completion_ids) for turn in self.turns if turn.policy_version >= 0)

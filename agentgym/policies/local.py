@@ -90,9 +90,10 @@ class LocalPolicy:
         self.tokenizer = tokenizer
         self._version = version
         self._renderer = ChatRenderer(tokenizer)
+        self._stop_ids = _stop_ids(model, tokenizer)
         self._engine = Engine(
             model,
-            _stop_ids(model, tokenizer),
+            self._stop_ids,
             max_sessions=max_sessions,
             max_context=self.max_context,
             max_batch_tokens=batch_tokens,
@@ -183,7 +184,8 @@ class LocalPolicy:
         context = self._renderer.context(request.messages, request.tools, session.exchange)
         previous = session.exchange.ids if session.exchange is not None else ()
         ids = [*previous[: context.prompt_start], *context.prompt_ids]
-        most = max(0, min(self.max_context - len(ids), request.sampling.max_tokens))
+        wanted = request.sampling.max_tokens if request.dictated is None else 0
+        most = max(0, min(self.max_context - len(ids), wanted))
         uniforms = np.random.Generator(np.random.PCG64(request.seed & (2**64 - 1))).random(most, np.float32)
         row = Row(
             session.lane,
@@ -199,6 +201,10 @@ class LocalPolicy:
     def _start(self, ticket: _Ticket, running: _Loop) -> None:
         row = ticket.row
         ticket.session.ticket = ticket
+        if ticket.request.dictated is not None:
+            self._dictate(row, self._renderer.dictated_ids(ticket.request.dictated))
+            ticket.future.set_result(self._completion(ticket))
+            return
         if not row.uniforms:  # no room for a single token
             row.finish = FinishReason.CONTEXT
             self._engine.slots.keep(row.lane, row.known)
@@ -206,6 +212,18 @@ class LocalPolicy:
             return
         running.tickets[row] = ticket
         self._engine.submit(row)
+
+    def _dictate(self, row: Row, answer: Sequence[int]) -> None:
+        """Finish a row with an answer given beforehand; its keys and values come with the next request."""
+        self._engine.slots.keep(row.lane, row.known)
+        row.version = -1
+        if len(row.ids) + len(answer) > self.max_context:
+            row.finish = FinishReason.CONTEXT
+            return
+        row.ids.extend(answer)
+        row.logprobs.extend([0.0] * len(answer))
+        ended = bool(answer) and answer[-1] in self._stop_ids
+        row.finish = FinishReason.STOP if ended else FinishReason.LENGTH
 
     def _abandon(self, ticket: _Ticket, running: _Loop) -> None:
         """Forget a request whose completion nobody gets: the conversation stays as it was before."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from agentgym.core.message import Message
+from agentgym.core.policy import Dictation
 from agentgym.core.tool import ToolSpec
 from agentgym.policies.tokenizer import CHAT_TEMPLATE, render_plain
 
@@ -65,6 +66,12 @@ class ChatRenderer:
         if self._fast is not None:
             return self._fast.encode(text, add_special_tokens=False).ids
         return self._tokenizer.encode(text, add_special_tokens=False)
+
+    def dictated_ids(self, answer: Dictation) -> list[int]:
+        """Return the ids of an answer given beforehand, with the end of the turn after a text."""
+        if isinstance(answer, str):
+            return [*self.encode(answer), int(self._tokenizer.eos_token_id)]
+        return list(answer)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids, special tokens included."""

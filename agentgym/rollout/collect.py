@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from agentgym.core.agent import Agent
 from agentgym.core.env import AgentEnv
 from agentgym.core.errors import AgentGymError, UsageError
+from agentgym.core.policy import Dictation
 from agentgym.core.task import Task, content_hash
 from agentgym.core.trace import Episode, Outcome
 from agentgym.rollout.episode import run_episode
@@ -27,6 +28,10 @@ class EpisodePlan:
     episode_id: str
     group_id: str
     seed: int
+    """Of the environment, and of the agent unless it has one of its own."""
+    prefix: tuple[Dictation, ...] = ()
+    """Answers replayed as the agent's own before it acts."""
+    agent_seed: int | None = None
 
 
 def plan_groups(tasks: Sequence[Task], group_size: int, *, label: str, seed: int) -> list[EpisodePlan]:
@@ -89,6 +94,8 @@ async def collect(
                     group_id=plan.group_id,
                     seed=plan.seed,
                     max_turns=max_turns,
+                    prefix=plan.prefix,
+                    agent_seed=plan.agent_seed,
                 )
                 if on_episode is not None:
                     on_episode(episode)

@@ -8,7 +8,7 @@ score. A `UsageError` (a task of another environment, say) is the caller's mista
 from __future__ import annotations
 
 import traceback
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from agentgym.core.agent import Agent, AgentSession, Decision, EpisodeStart
+from agentgym.core.agent import Agent, AgentSession, Decision, EpisodeStart, RecitingSession
 from agentgym.core.env import AgentEnv
 from agentgym.core.errors import InferenceFault, InfrastructureError, SandboxFault, UsageError
-from agentgym.core.policy import Completion, FinishReason
+from agentgym.core.policy import Completion, Dictation, FinishReason
 from agentgym.core.task import Task
 from agentgym.core.trace import Episode, Outcome, StopReason, Turn, Versions
 
@@ -33,11 +33,15 @@ async def run_episode(
     group_id: str,
     seed: int,
     max_turns: int,
+    prefix: Sequence[Dictation] = (),
+    agent_seed: int | None = None,
 ) -> Episode:
     """Play `task` from reset to end, at most `max_turns` turns.
 
-    `seed` seeds the environment and the agent. Never raises for a failure during play: see the module's
-    docstring for what becomes of it.
+    The first turns are those of `prefix`, answers that the agent finds in its conversation as its own; nothing
+    of them is to be trained on. Then the agent acts. `seed` seeds the environment, and the agent too unless
+    it has an `agent_seed`. Never raises for a failure during play: see the module's docstring for what
+    becomes of it. Raises `UsageError` for a prefix that the agent cannot recite.
     """
     play = _Play(env)
     session: AgentSession | None = None
@@ -45,8 +49,10 @@ async def run_episode(
     try:
         observation, info = play.reset(task, seed)
         with _owned(Outcome.AGENT_ERROR):
-            session = agent.start(EpisodeStart(session_id=episode_id, task=task, seed=seed, env=env))
-        stop = await play.run(session, observation, info, max_turns)
+            session = agent.start(
+                EpisodeStart(episode_id, task, seed if agent_seed is None else agent_seed, env)
+            )
+        stop = await play.run(session, observation, info, max_turns, prefix)
         with _owned(Outcome.AGENT_ERROR):
             session.close()
     except _Failed as failure:
@@ -63,7 +69,7 @@ async def run_episode(
         score=play.score if play.outcome.scored else None,
         stop_reason=stop,
         seed=seed,
-        versions=Versions(policy=play.turns[0].policy_version if play.turns else -1),
+        versions=Versions(policy=_first_version(play.turns)),
         error=play.error,
         final_observation=play.observation,
     )
@@ -94,16 +100,25 @@ class _Play:
             return self.env.reset(seed=seed, options={"task": task})
 
     async def run(
-        self, session: AgentSession, observation: Any, info: Mapping[str, Any], max_turns: int
+        self,
+        session: AgentSession,
+        observation: Any,
+        info: Mapping[str, Any],
+        max_turns: int,
+        prefix: Sequence[Dictation],
     ) -> StopReason:
         self.observation = observation
-        for _ in range(max_turns):
+        for position in range(max_turns):
             started = perf_counter()
+            replayed = position < len(prefix)
             with _owned(Outcome.AGENT_ERROR):
-                decision = await session.act(observation, info)
+                if replayed:
+                    decision = await _reciting(session).recite(observation, info, prefix[position])
+                else:
+                    decision = await session.act(observation, info)
             if decision.completion and decision.completion.finish_reason is FinishReason.CONTEXT:
                 return StopReason.CONTEXT_OVERFLOW
-            turn, info = self._step(observation, decision, perf_counter() - started)
+            turn, info = self._step(observation, decision, perf_counter() - started, replayed)
             observation = self.observation
             if turn.terminated or info.get("success", False):
                 self.outcome = Outcome.SUCCESS if info.get("success", False) else Outcome.FAILURE
@@ -112,7 +127,9 @@ class _Play:
                 return StopReason.ENV_TRUNCATED
         return StopReason.MAX_TURNS
 
-    def _step(self, observation: Any, decision: Decision, policy_s: float) -> tuple[Turn, dict[str, Any]]:
+    def _step(
+        self, observation: Any, decision: Decision, policy_s: float, replayed: bool
+    ) -> tuple[Turn, dict[str, Any]]:
         started = perf_counter()
         with _owned(Outcome.ENV_ERROR):
             state_key = self.env.state_key()
@@ -133,7 +150,7 @@ class _Play:
             prompt_ids=completion.prompt_ids,
             completion_ids=completion.completion_ids,
             logprobs=completion.logprobs,
-            loss_mask=np.ones(len(completion.completion_ids), np.int8),
+            loss_mask=np.full(len(completion.completion_ids), not replayed, np.int8),
             messages_delta=decision.messages_delta,
             timing={"policy": policy_s, "env": perf_counter() - started},
         )
@@ -160,6 +177,20 @@ def _owned(boundary: Outcome) -> Generator[None]:
         raise _Failed(Outcome.ENV_ERROR, error) from error
     except Exception as error:
         raise _Failed(boundary, error) from error
+
+
+def _first_version(turns: Sequence[Turn]) -> int:
+    """Return the version of the first turn that a policy sampled, or -1."""
+    return next((turn.policy_version for turn in turns if turn.policy_version >= 0), -1)
+
+
+def _reciting(session: AgentSession) -> RecitingSession:
+    if not isinstance(session, RecitingSession):
+        raise UsageError(
+            f"An episode that begins with replayed turns needs an agent that can recite them; sessions of "
+            f"type {type(session).__name__} have no `recite`. Use a ChatAgent, or plan it without a prefix."
+        )
+    return session
 
 
 def _not_an_action(env: AgentEnv, action: object) -> str:

@@ -1,24 +1,21 @@
 """Demonstrations: the oracle's play as token episodes that a policy can be trained on.
 
-`demonstrate` plays and notes the actions; `tokenise` plays them again through the chat agent, with a
-policy that says what it is told to, so that a demonstration has exactly the tokens the trained policy
-would see. Both are deterministic.
+`demonstrate` plays and notes the actions; `tokenise` replays them through the chat agent, so that a
+demonstration has exactly the tokens the trained policy would see. Both are deterministic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from agentgym.agents.chat import ChatAgent, format_action
-from agentgym.core.agent import AgentSession, Decision, EpisodeStart
-from agentgym.core.env import AgentEnv
+from agentgym.core.env import Action, AgentEnv
 from agentgym.core.errors import ConfigError, UsageError
-from agentgym.core.policy import Completion, FinishReason, GenerationRequest
+from agentgym.core.policy import Completion, Dictation, FinishReason, GenerationRequest
 from agentgym.core.task import Task
 from agentgym.core.trace import Episode
 from agentgym.policies.rendering import ChatRenderer, Exchange
@@ -88,98 +85,68 @@ async def tokenise(
     make_env: Callable[[], AgentEnv],
 ) -> list[Episode]:
     """Return the demonstrations as episodes; the loss mask leaves out the random actions."""
-    policy = RecitingPolicy(tokenizer)
-    agent = _Reciter(
-        make_agent(policy), policy, {str(n): item.actions for n, item in enumerate(demonstrations)}
-    )
+    agent = make_agent(RecitingPolicy(tokenizer))
     plans = [
-        EpisodePlan(item.task, str(n), "demonstration", item.seed) for n, item in enumerate(demonstrations)
+        EpisodePlan(item.task, str(n), "demonstration", item.seed, as_answers(item.actions, agent))
+        for n, item in enumerate(demonstrations)
     ]
     longest = max((len(item.actions) for item in demonstrations), default=1)
     episodes = await collect(plans, agent, make_env, concurrency=1, max_turns=longest)
-    return [_masked(episode, item.expert) for episode, item in zip(episodes, demonstrations, strict=True)]
+    return [to_teach(episode, item.expert) for episode, item in zip(episodes, demonstrations, strict=True)]
 
 
-def _masked(episode: Episode, expert: Sequence[bool]) -> Episode:
+def as_answers(actions: Sequence[Action], agent: ChatAgent) -> tuple[Dictation, ...]:
+    """Return actions as the answers by which `agent` would have taken them, to be replayed."""
+    return tuple(format_action(str(action), agent.action_format) for action in actions)
+
+
+def to_teach(episode: Episode, trained: Sequence[bool]) -> Episode:
+    """Return a replayed episode with the turns marked that are to be trained on all the same."""
     turns = [
-        turn if trained else replace(turn, loss_mask=np.zeros_like(turn.loss_mask))
-        for turn, trained in zip(episode.turns, expert, strict=True)
+        replace(turn, loss_mask=np.full_like(turn.loss_mask, taught))
+        for turn, taught in zip(episode.turns, trained, strict=True)
     ]
     return replace(episode, turns=tuple(turns))
 
 
 class RecitingPolicy:
-    """A policy that says what it was told to say next; probabilities are not known (all 0 nats)."""
+    """A policy without a model, for episodes in which every answer is dictated."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._renderer = ChatRenderer(tokenizer)
-        self._end = int(tokenizer.eos_token_id)  # pyright: ignore[reportArgumentType]
         self._exchanges: dict[str, Exchange] = {}
-        self._lines: dict[str, str] = {}
 
     @property
     def version(self) -> int:
-        """Nothing is learned here."""
-        return 0
-
-    def tell(self, session_id: str, line: str) -> None:
-        """Set what the session's next answer will be."""
-        self._lines[session_id] = line
+        """Nothing is sampled here."""
+        return -1
 
     async def generate(self, requests: Sequence[GenerationRequest]) -> list[Completion]:
-        """Answer each request with the line its session was told."""
+        """Return what was dictated; raises `UsageError` for a request without it."""
         return [self._answer(request) for request in requests]
 
     def end_session(self, session_id: str) -> None:
         """Forget a conversation."""
         self._exchanges.pop(session_id, None)
-        self._lines.pop(session_id, None)
 
     def _answer(self, request: GenerationRequest) -> Completion:
-        line = self._lines[request.session_id]
+        if request.dictated is None:
+            raise UsageError(f"Session {request.session_id!r} asks for an answer of its own; replay it all.")
         previous = self._exchanges.get(request.session_id)
         context = self._renderer.context(request.messages, request.tools, previous)
-        spoken = [*self._renderer.encode(line), self._end]
+        spoken = self._renderer.dictated_ids(request.dictated)
+        text = self._renderer.decode(spoken[:-1])
         kept = [] if previous is None else list(previous.ids[: context.prompt_start])
         ids = [*kept, *context.prompt_ids, *spoken]
         self._exchanges[request.session_id] = Exchange(
-            tuple(request.messages), context.text, ids, line, ended=True
+            tuple(request.messages), context.text, ids, text, ended=True
         )
         return Completion(
-            text=line,
+            text=text,
             finish_reason=FinishReason.STOP,
-            version=0,
+            version=-1,
             prompt_start=context.prompt_start,
             prompt_ids=np.array(context.prompt_ids, np.int32),
             completion_ids=np.array(spoken, np.int32),
             logprobs=np.zeros(len(spoken), np.float32),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Reciter:
-    """A chat agent whose answers are dictated."""
-
-    chat: ChatAgent
-    policy: RecitingPolicy
-    scripts: Mapping[str, Sequence[str]]
-    name: str = "demonstration"
-
-    def start(self, start: EpisodeStart) -> AgentSession:
-        lines = [format_action(action, self.chat.action_format) for action in self.scripts[start.session_id]]
-        return _Recital(self.chat.start(start), self.policy, start.session_id, iter(lines))
-
-
-@dataclass(slots=True)
-class _Recital:
-    session: AgentSession
-    policy: RecitingPolicy
-    session_id: str
-    script: Any
-
-    async def act(self, observation: Any, info: Mapping[str, Any]) -> Decision:
-        self.policy.tell(self.session_id, next(self.script))
-        return await self.session.act(observation, info)
-
-    def close(self) -> None:
-        self.session.close()
