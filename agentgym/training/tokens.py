@@ -36,6 +36,8 @@ class TokenTable:
     """Of the policy's distribution before the update, in nats."""
     reference_logp_N: Floats | None = None
     teacher_logp_N: Floats | None = None
+    version_N: Indices | None = None
+    """Iteration whose policy sampled the token; -1: unknown."""
 
     @classmethod
     def from_episodes(cls, episodes: Sequence[Episode], guided: Sequence[bool] | None = None) -> TokenTable:
@@ -45,15 +47,23 @@ class TokenTable:
         length_R = np.array([len(mask) for mask in masks], np.int64)
         flags = [False] * len(episodes) if guided is None else list(guided)
         guided_R = np.repeat(np.array(flags, np.bool_), [len(episode.turns) for episode in episodes])
+        versions = [turn.policy_version for episode in episodes for turn in episode.turns]
         return cls(
             turn_N=np.repeat(np.arange(len(masks)), length_R),
             position_N=_joined([np.arange(len(mask)) for mask in masks], np.int64),
             sampler_logp_N=_joined([logp[mask] for logp, mask in zip(logps, masks, strict=True)], np.float32),
             guided_N=np.repeat(guided_R, length_R),
+            version_N=np.repeat(np.array(versions, np.int64), length_R),
         )
 
     def __len__(self) -> int:
         return len(self.turn_N)
+
+    def staleness(self, iteration: int) -> Indices:
+        """Return how many iterations before this one each token was sampled, shape (N,); 0 where unknown."""
+        if self.version_N is None:
+            return np.zeros(len(self), np.int64)
+        return np.where(self.version_N < 0, 0, np.maximum(iteration - self.version_N, 0))
 
     @property
     def old_logp_N(self) -> Floats:

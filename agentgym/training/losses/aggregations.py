@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -47,19 +48,40 @@ class RolloutMean(Aggregation, name="rollout_mean"):
         return 1.0 / (total_T.float().clamp(min=1)[trajectory_R] * (total_T > 0).sum().clamp(min=1))
 
 
+class SeqMeanTokenSum(Aggregation, name="seq_mean_token_sum"):
+    """The mean over turns or trajectories of the sum over their tokens (verl's `seq-mean-token-sum`)."""
+
+    over: Literal["turns", "trajectories"] = "trajectories"
+
+    def weights(self, length_R: Tensor, trajectory_R: Tensor) -> Tensor:
+        """Return 1 / (turns or trajectories with tokens) for each turn."""
+        return torch.full_like(
+            length_R, 1.0 / _filled(self.over, length_R, trajectory_R), dtype=torch.float32
+        )
+
+
 class Constant(Aggregation, name="constant"):
-    """The sum over tokens divided by trajectories x `tokens`: no length enters (Dr.GRPO, arXiv 2503.20783).
+    """The sum over tokens divided by a number of rows x `tokens`: no length enters (Dr.GRPO, arXiv 2503.20783).
 
     The released verl form leaves out the division by the number of rows, which makes the step grow with
     the batch.
     """
 
     tokens: int = Field(default=256, ge=1)
+    rows: Literal["trajectories", "turns", "one"] = "trajectories"
+    """What are counted as rows; `one`: they do not enter."""
+    published: ClassVar = {"rows": "one"}
 
     def weights(self, length_R: Tensor, trajectory_R: Tensor) -> Tensor:
-        """Return 1 / (trajectories with tokens x `tokens`) for each turn."""
-        filled = int((_trajectory_tokens(length_R, trajectory_R) > 0).sum())
-        return torch.full_like(length_R, 1.0 / (max(filled, 1) * self.tokens), dtype=torch.float32)
+        """Return 1 / (rows with tokens x `tokens`) for each turn."""
+        rows = 1 if self.rows == "one" else _filled(self.rows, length_R, trajectory_R)
+        return torch.full_like(length_R, 1.0 / (rows * self.tokens), dtype=torch.float32)
+
+
+def _filled(what: Literal["turns", "trajectories"], length_R: Tensor, trajectory_R: Tensor) -> int:
+    """Return how many turns or trajectories have tokens, at least 1."""
+    counts = length_R if what == "turns" else _trajectory_tokens(length_R, trajectory_R)
+    return max(int((counts > 0).sum()), 1)
 
 
 def _trajectory_tokens(length_R: Tensor, trajectory_R: Tensor) -> Tensor:

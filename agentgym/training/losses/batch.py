@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+import torch
 from torch import Tensor
 
 from agentgym.training.parts import Part
@@ -41,6 +42,10 @@ class TokenBatch:
     """The current logits, before the temperature, with gradient; present if a part asks for distributions."""
     teacher_logits_NV: Tensor | None = None
     """The teacher's logits at the same tokens; present if a part asks for them."""
+    staleness_N: Tensor | None = None
+    """Iterations since the policy that produced the token was the current one; 0: its own iteration."""
+    iteration: int = 0
+    """Of the run, counted from 0."""
 
     def need(self, field: str) -> Tensor:
         """Return an optional field, or raise `ValueError` naming what is missing."""
@@ -56,7 +61,10 @@ class LossPart(Part):
     needs: ClassVar[frozenset[str]] = frozenset()
     """Of "entropy", "reference", "teacher", "distributions", "teacher_distributions", "proximal"."""
     fits: ClassVar[bool] = False
-    """Whether `fit` takes statistics: the tokens of the whole optimiser step are then scored first."""
+    """Whether `fit` takes statistics over the whole optimiser step."""
+    fits_logp: ClassVar[bool] = True
+    """Whether `fit` reads the current log-probabilities, for which all the step's tokens are scored first. Where it
+    does not, they may be NaN in the batch it gets."""
 
     def fit(self, batch: TokenBatch) -> Self:
         """Return the part as it stands for one optimiser step.
@@ -64,3 +72,21 @@ class LossPart(Part):
         `batch` holds all tokens of the step, with the weights as they are before it and without gradient.
         """
         return self
+
+
+def of_batch(part: LossPart, fitted_N: Tensor | None, batch: TokenBatch) -> Tensor:
+    """Return the entries of a column that `part` fitted to the whole step which belong to a micro-batch."""
+    if fitted_N is None:
+        raise ValueError(f"{part.name!r} must be fitted to the step's tokens before it is called")
+    return fitted_N[batch.need("token_N")]
+
+
+def sums_by(index_N: Tensor, values_N: Tensor) -> Tensor:
+    """Return the sum of the values that share an index, shape (largest index + 1,)."""
+    size = int(index_N.max()) + 1 if len(index_N) else 0
+    return values_N.new_zeros(size).index_add(0, index_N, values_N)
+
+
+def means_by(index_N: Tensor, values_N: Tensor) -> Tensor:
+    """Return the mean of the values that share an index, shape (largest index + 1,); 0 for indices without any."""
+    return sums_by(index_N, values_N) / sums_by(index_N, torch.ones_like(values_N)).clamp(min=1.0)

@@ -32,8 +32,7 @@ class NoClip(Clip, name="none"):
 
     def __call__(self, log_ratio_N: Tensor, batch: TokenBatch) -> Clipped:
         """Return -A x ratio; nothing is clipped."""
-        loss_N = -batch.advantage_N * log_ratio_N.exp()
-        return Clipped(loss_N, torch.zeros_like(loss_N, dtype=torch.bool))
+        return unclipped(-batch.advantage_N * log_ratio_N.exp())
 
 
 class PpoClip(Clip, name="ppo"):
@@ -50,14 +49,54 @@ class PpoClip(Clip, name="ppo"):
 
     def __call__(self, log_ratio_N: Tensor, batch: TokenBatch) -> Clipped:
         """Return max(-A rho, -A clip(rho)), for A < 0 at most -A x dual."""
-        ratio_N, advantage_N = log_ratio_N.exp(), batch.advantage_N
-        free_N = -advantage_N * ratio_N
-        bound_N = -advantage_N * ratio_N.clamp(1.0 - self.low, 1.0 + self.high)
-        loss_N = torch.maximum(free_N, bound_N)
-        clipped_N = bound_N > free_N
-        if self.dual:
-            ceiling_N = -advantage_N * self.dual
-            over_N = (advantage_N < 0) & (loss_N > ceiling_N)
-            loss_N = torch.where(over_N, ceiling_N, loss_N)
-            clipped_N = clipped_N | over_N
-        return Clipped(loss_N, clipped_N)
+        return clipped_surrogate(log_ratio_N, batch.advantage_N, 1.0 - self.low, 1.0 + self.high, self.dual)
+
+
+class CentredClip(Clip, name="centred"):
+    """PPO's clip around what the proximal policy already does: min(r A, clip(r, c - low, c + high) A) with
+    c = proximal / sampler (ReMix, "Squeeze the Soaked Sponge"). For ratios to the sampler (`behaviour`), so
+    that old samples may be learned from without pulling the policy back to the one that made them.
+    """
+
+    low: float = Field(default=0.2, ge=0, le=1)
+    high: float = Field(default=0.2, ge=0)
+    dual: float = Field(default=0.0, ge=0)
+    """As in `ppo`, in units of c; 0 leaves it out."""
+
+    def __call__(self, log_ratio_N: Tensor, batch: TokenBatch) -> Clipped:
+        """Return max(-A r, -A clip(r)), for A < 0 at most -A x dual x c."""
+        centre_N = (batch.old_logp_N - batch.need("sampler_logp_N")).clamp(-20.0, 20.0).exp()
+        low_N, high_N = (centre_N - self.low).clamp(min=0.0), centre_N + self.high
+        return clipped_surrogate(log_ratio_N, batch.advantage_N, low_N, high_N, self.dual * centre_N)
+
+
+class ScoreFunction(Clip, name="score"):
+    """REINFORCE: -A x logp, whatever the ratio (AsymRE, arXiv 2506.20520, with a shifted baseline)."""
+
+    def __call__(self, log_ratio_N: Tensor, batch: TokenBatch) -> Clipped:
+        """Return -A x logp; nothing is clipped."""
+        return unclipped(-batch.advantage_N * batch.logp_N)
+
+
+def clipped_surrogate(
+    log_ratio_N: Tensor,
+    advantage_N: Tensor,
+    low: float | Tensor,
+    high: float | Tensor,
+    dual: float | Tensor = 0.0,
+) -> Clipped:
+    """Return max(-A r, -A clip(r, low, high)), for A < 0 at most -A x dual where dual is above 0."""
+    ratio_N = log_ratio_N.exp()
+    low_N, high_N, dual_N = (torch.as_tensor(value).to(ratio_N) for value in (low, high, dual))
+    free_N = -advantage_N * ratio_N
+    bound_N = -advantage_N * ratio_N.clamp(low_N, high_N)
+    loss_N = torch.maximum(free_N, bound_N)
+    clipped_N = bound_N > free_N
+    ceiling_N = -advantage_N * dual_N
+    over_N = (dual_N > 0) & (advantage_N < 0) & (loss_N > ceiling_N)
+    return Clipped(torch.where(over_N, ceiling_N, loss_N), clipped_N | over_N)
+
+
+def unclipped(loss_N: Tensor) -> Clipped:
+    """Return losses of which none is clipped."""
+    return Clipped(loss_N, torch.zeros_like(loss_N, dtype=torch.bool))

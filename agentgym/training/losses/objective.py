@@ -44,6 +44,11 @@ class Objective:
         return any(part.fits for part in self.parts)
 
     @property
+    def fits_logp(self) -> bool:
+        """Whether such a part reads the current log-probabilities."""
+        return any(part.fits and part.fits_logp for part in self.parts)
+
+    @property
     def differentiates_entropy(self) -> bool:
         """Whether the entropies must carry a gradient."""
         return any(term.differentiates_entropy for term in self.regularisers)
