@@ -87,3 +87,25 @@ def test_a_model_from_scratch_needs_demonstrations() -> None:
     with pytest.raises(ConfigError, match="warm_start"):
         parse_recipe({"model": {"scratch": {}}})
     assert isinstance(parse_recipe({"model": {"scratch": {}}, "warm_start": {}}), Recipe)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "regularisers=[{name = 'kl', coeficient = 0.1}]",
+            r"regularisers\.0\.coeficient: no such key. Did you mean 'coefficient'",
+        ),
+        ("regularisers=[{name = 'kll', coefficient = 1}]", r"Unknown regulariser 'kll'. Did you mean 'kl'"),
+        ("model.scrach.layers=2", r"model.scrach: no such key. Did you mean 'scratch'"),
+        ("rollout.group_size=1", r"nothing to compare with. Set `rollout.group_size` to 2"),
+    ],
+)
+def test_mistakes_in_lists_and_combinations_are_named_too(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe("gigpo", [override])
+
+
+def test_one_part_can_be_given_where_a_list_is_meant() -> None:
+    listed = load_recipe("grpo", ["regularisers=[{name = 'entropy', coefficient = 0.1}]"])
+    assert load_recipe("grpo", ["regularisers={name = 'entropy', coefficient = 0.1}"]) == listed

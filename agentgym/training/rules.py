@@ -1,0 +1,50 @@
+"""Combinations that do not fit: each rule says why, and names the nearest choice that works.
+
+A rule looks at a recipe whose keys are all right one by one. Adding a rule is adding a function to `RULES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from agentgym.training.recipe import Recipe
+
+Rule: TypeAlias = "Callable[[Recipe], str | None]"
+"""Returns what is wrong with a recipe and what to choose instead, or None."""
+
+
+def broken_rules(recipe: Recipe) -> list[str]:
+    """Return what does not fit in a recipe."""
+    return [problem for rule in RULES if (problem := rule(recipe)) is not None]
+
+
+def tokenizer_needs_text(recipe: Recipe) -> str | None:
+    """A tokenizer of one's own is trained on demonstrations."""
+    if recipe.model.scratch is None or recipe.warm_start is not None:
+        return None
+    return (
+        "`model.scratch` needs a `warm_start`: its tokenizer is trained on demonstrations. Add a table "
+        "`[warm_start]`, or give `model.path` instead."
+    )
+
+
+def whole_rows_for_all_tokens(recipe: Recipe) -> str | None:
+    """Learning to predict observations needs each of them once."""
+    if not recipe.warm_start or recipe.warm_start.train_on != "all" or recipe.agent.history == "full":
+        return None
+    return '`warm_start.train_on = "all"` needs `agent.history = "full"`; use "completions"'
+
+
+def groups_to_compare(recipe: Recipe) -> str | None:
+    """A group of one has nothing to compare with."""
+    if recipe.rollout.group_size > 1 or getattr(recipe.advantage, "singleton", "") != "zero":
+        return None
+    return (
+        f"`rollout.group_size = 1` leaves every advantage of {recipe.advantage.name!r} 0: a group of one has "
+        "nothing to compare with. Set `rollout.group_size` to 2 or more."
+    )
+
+
+RULES: tuple[Rule, ...] = (tokenizer_needs_text, whole_rows_for_all_tokens, groups_to_compare)

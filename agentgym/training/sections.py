@@ -1,0 +1,138 @@
+"""The sections of a recipe that are no parts: where, what and how long to train."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from agentgym.training.parts import Settings
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class EnvironmentSection(Settings):
+    """Where the policy acts."""
+
+    id: str = "agentgym/Household-v0"
+    options: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Passed to `agentgym.make`, such as `{difficulty = "easy"}`."""
+    max_turns: int = Field(default=30, ge=1)
+
+
+class ScratchModel(Settings):
+    """A Qwen3-shaped model with random weights, and its own tokenizer trained on the demonstrations."""
+
+    vocab_size: int = Field(default=1024, ge=300)
+    hidden_size: int = Field(default=128, ge=8)
+    layers: int = Field(default=3, ge=1)
+    heads: int = Field(default=4, ge=1)
+    kv_heads: int = Field(default=2, ge=1)
+    head_dim: int = Field(default=32, ge=8)
+    mlp_size: int = Field(default=384, ge=8)
+    max_context: int = Field(default=2048, ge=64)
+    """Most tokens in one conversation."""
+    init_std: float = Field(default=0.05, gt=0)
+    """Standard deviation of the initial weights."""
+
+    @model_validator(mode="after")
+    def _shapes_fit(self) -> ScratchModel:
+        if self.heads % self.kv_heads or self.head_dim % 2:
+            raise ValueError("`heads` must be a multiple of `kv_heads`, and `head_dim` even")
+        return self
+
+
+class ModelSection(Settings):
+    """What is trained: `path` (a directory or hub name), or `scratch`."""
+
+    path: str = ""
+    scratch: ScratchModel | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the trained weights. AdamW's small steps are lost in bfloat16 unless the learning rate is large."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ModelSection:
+        if bool(self.path) == (self.scratch is not None):
+            raise ValueError("give either `path` (a directory or hub name) or a table `scratch`")
+        return self
+
+
+class WarmStartSection(Settings):
+    """Supervised training on the oracle's demonstrations before the reinforcement learning."""
+
+    demonstrations: int = Field(default=500, ge=1)
+    noise: float = Field(default=0.2, ge=0, lt=1)
+    """Probability that a demonstration takes a random action, from which the oracle then recovers; the
+    random actions are not trained on."""
+    epochs: int = Field(default=10, ge=1)
+    lr: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    tokens_per_step: int = Field(default=8192, ge=64)
+    train_on: Literal["all", "completions"] = "completions"
+    """`all` also learns to predict observations, which a model without pre-training needs."""
+
+
+class RolloutSection(Settings):
+    """How episodes are played."""
+
+    tasks: int = Field(default=16, ge=1)
+    """Tasks per iteration."""
+    group_size: int = Field(default=8, ge=1)
+    """Rollouts of each task."""
+    temperature: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Below 1 the sampled tokens follow another distribution than the one trained: fine for play, biased
+    for training."""
+    max_tokens: int = Field(default=32, ge=1)
+    """Most tokens in one answer."""
+    concurrency: int = Field(default=128, ge=1)
+    """Most episodes in flight."""
+
+
+class AgentSection(Settings):
+    """How observations become messages and answers become actions."""
+
+    system_prompt: str | None = None
+    """Unset: a short one that names the action format. Empty: none."""
+    action_format: Literal["plain", "tagged"] = "plain"
+    history: Literal["full"] | PositiveInt = "full"
+    """How many of the last exchanges the agent sees besides the first observation."""
+    show_admissible: bool = False
+    """List the admissible actions under each observation."""
+    restate_task: bool = False
+    """Repeat the instruction under each observation: a small model need not look for it far back."""
+
+
+class OptimiserSection(Settings):
+    """AdamW and its schedule over iterations."""
+
+    lr: float = Field(default=1e-6, gt=0)
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    weight_decay: float = Field(default=0.0, ge=0)
+    grad_clip: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient."""
+    warmup: int = Field(default=0, ge=0)
+    """Iterations over which the learning rate rises from 0."""
+    decay: Literal["constant", "linear", "cosine"] = "constant"
+    """How it falls from there; `linear` and `cosine` reach a tenth at the last iteration."""
+
+
+class EvaluationSection(Settings):
+    """Evaluations: before and after on held-out tasks, and during training on `select` tasks."""
+
+    heldout_tasks: int = Field(default=100, ge=0)
+    """Tasks of each held-out part; 0 leaves the held-out evaluations out."""
+    samples: int = Field(default=1, ge=1)
+    """Episodes of each task."""
+    temperature: float = Field(default=0.0, ge=0)
+    every: int = Field(default=0, ge=0)
+    """Iterations between evaluations on `select`; 0 for none."""
+    select_tasks: int = Field(default=64, ge=1)
+
+
+class CheckpointSection(Settings):
+    """When to save, and how much to keep."""
+
+    every: int = Field(default=1, ge=1)
+    keep: int = Field(default=2, ge=1)
