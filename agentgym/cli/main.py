@@ -17,6 +17,7 @@ from agentgym import __version__
 from agentgym.cli.console import error_console, show_error
 from agentgym.cli.environments import check, envs, play
 from agentgym.cli.evaluation import evaluate
+from agentgym.cli.recipes import app as recipes
 from agentgym.cli.training import quickstart, train
 from agentgym.core.errors import AgentGymError
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 for command in (quickstart, envs, play, check, train):
     app.command()(command)
 app.command(name="eval")(evaluate)
+app.add_typer(recipes, name="recipes")
 
 
 def _show_version(wanted: bool) -> None:
