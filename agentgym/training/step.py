@@ -144,7 +144,9 @@ class _StepBatch:
         weight_N = _turn_weights(batch.turns, step.rows, objective.aggregation)[tokens.turn_N]
         factor_N = 1.0 if step.factor_R is None else step.factor_R[tokens.turn_N]
         advantage_N = batch.advantage_N * factor_N
-        needs_all = bool(objective.regularisers) or objective.fits_logp or (step.fresh and objective.fits)
+        needs_all = (
+            bool(objective.regularisers) or objective.fits_uncredited or (step.fresh and objective.fits)
+        )
         active_N = (weight_N > 0) & ((advantage_N != 0) | needs_all)
         chosen_N = np.flatnonzero(weight_N > 0)
         place_N = np.full(len(tokens), -1)

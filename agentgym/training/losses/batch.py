@@ -65,6 +65,8 @@ class LossPart(Part):
     fits_logp: ClassVar[bool] = True
     """Whether `fit` reads the current log-probabilities, for which all the step's tokens are scored first. Where it
     does not, they may be NaN in the batch it gets."""
+    only_credited: ClassVar[bool] = False
+    """Whether tokens with advantage 0 play no part in it, not even in `fit`; they are then not computed."""
 
     def fit(self, batch: TokenBatch) -> Self:
         """Return the part as it stands for one optimiser step.

@@ -49,6 +49,11 @@ class Objective:
         return any(part.fits and part.fits_logp for part in self.parts)
 
     @property
+    def fits_uncredited(self) -> bool:
+        """Whether such a part reads the tokens with advantage 0 too."""
+        return any(part.fits and part.fits_logp and not part.only_credited for part in self.parts)
+
+    @property
     def differentiates_entropy(self) -> bool:
         """Whether the entropies must carry a gradient."""
         return any(term.differentiates_entropy for term in self.regularisers)
