@@ -28,9 +28,9 @@ class Evaluations:
             self._evaluate(name, Split.HELDOUT, tasks)
 
     def select(self, iteration: int) -> None:
-        """Evaluate on the `select` tasks where the recipe wants it after `iteration` iterations."""
+        """Evaluate on the `select` tasks where the recipe wants it after `iteration` iterations; 0 is the start."""
         section = self._run.recipe.evaluation
-        if section.every and iteration and iteration % section.every == 0:
+        if section.every and iteration % section.every == 0:
             self._evaluate(f"select-{iteration:06d}", Split.SELECT, section.select_tasks)
 
     def _evaluate(self, name: str, split: Split, tasks: int) -> None:

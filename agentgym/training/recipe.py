@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import tomlkit
 from pydantic import Field, SerializeAsAny, ValidationError, model_validator
@@ -28,6 +28,7 @@ from agentgym.training.losses.ratios import Ratio, TokenRatio
 from agentgym.training.losses.regularisers import Regulariser
 from agentgym.training.parts import Part, Settings
 from agentgym.training.proximal import Proximal, Sampler
+from agentgym.training.replay import NoReplay, Replay
 from agentgym.training.rewards.base import Reward
 from agentgym.training.rules import broken_rules
 from agentgym.training.schedules.base import Schedule, Simultaneous
@@ -43,6 +44,8 @@ from agentgym.training.sections import (
 )
 from agentgym.training.shaping.base import Shaping
 from agentgym.training.task_sampling import TaskSampling, Uniform
+
+GapAction: TypeAlias = Literal["stop", "correct"]
 
 
 class Recipe(Settings):
@@ -63,7 +66,10 @@ class Recipe(Settings):
     """Tokens in one forward and backward pass; changes memory, not results."""
     gap_limit: float = Field(default=0.05, gt=0)
     """Largest mean absolute gap, in nats, between the sampler's and the trainer's log-probabilities of
-    the same tokens; beyond it the run stops, for it would train on something it did not do."""
+    the same tokens; beyond it the run would train on something it did not do."""
+    gap_action: GapAction = "stop"
+    """What happens then: the run stops, or the iteration is learned from with the proximal policy recomputed
+    and its ratio to the sampler as weight, truncated at 2 (`truncated_importance`), and says so."""
 
     rewards: tuple[SerializeAsAny[Reward], ...] = ()
     """Shaping of the rewards, before the advantage; metrics are about the rewards as they were earned."""
@@ -77,6 +83,7 @@ class Recipe(Settings):
     aggregation: SerializeAsAny[Aggregation] = TokenMean()
     schedule: SerializeAsAny[Schedule] = Simultaneous()
     sampling: SerializeAsAny[TaskSampling] = Uniform()
+    replay: SerializeAsAny[Replay] = NoReplay()
 
     environment: EnvironmentSection = EnvironmentSection()
     model: ModelSection
@@ -120,10 +127,20 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises `UnknownNameError` when there is neither such a recipe nor such a file, and `ConfigError` for
     anything wrong inside.
     """
-    table = _read(str(source))
+    return parse_recipe(read_table(source, overrides), str(source))
+
+
+def read_table(source: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a recipe's table, merged over those it extends and with overrides, before it is validated."""
+    return apply_overrides(_read(str(source)), overrides)
+
+
+def apply_overrides(table: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return a recipe's table with `key.path=value` overrides applied, one after another."""
+    changed = dict(table)
     for override in overrides:
-        _apply(table, override)
-    return parse_recipe(table, str(source))
+        _apply(changed, override)
+    return changed
 
 
 def parse_recipe(table: Mapping[str, Any], source: str = "recipe") -> Recipe:
@@ -153,13 +170,14 @@ def _read(source: str, folder: Path = Path(), extended_by: tuple[str, ...] = ())
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"The recipe {source!r} is not valid TOML: {error}.") from None
     base = table.pop("extends", None)
-    return table if base is None else _merge(_read(str(base), folder, (*extended_by, source)), table)
+    return table if base is None else merge_tables(_read(str(base), folder, (*extended_by, source)), table)
 
 
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def merge_tables(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Return `base` changed by `over`, table by table; a table that names another part replaces the old one."""
     merged = dict(base)
     for key, value in over.items():
-        merged[key] = _merge(merged[key], value) if _extends(merged.get(key), value) else value
+        merged[key] = merge_tables(merged[key], value) if _extends(merged.get(key), value) else value
     return merged
 
 
@@ -206,7 +224,7 @@ def _apply(table: dict[str, Any], override: str) -> None:
         value = [value]  # one part where a list of them is meant
     if isinstance(value, str) and field is not None and isinstance(field.default, Part):
         value = {"name": value}
-    table.update(_merge(table, {keys[0]: value}))
+    table.update(merge_tables(table, {keys[0]: value}))
 
 
 def _toml_value(text: str) -> Any:
