@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from agentgym.training import proximal
-from agentgym.training.advantages import group, nothing, step
+from agentgym.training import proximal, replay
+from agentgym.training.advantages import batch as batch_advantage
+from agentgym.training.advantages import (
+    beta,
+    group,
+    hierarchy,
+    mixed,
+    nothing,
+    offset,
+    raw,
+    step,
+    stepwise,
+    tracker,
+)
 from agentgym.training.losses import (
     adaptive_clips,
     aggregations,
@@ -16,28 +28,42 @@ from agentgym.training.losses import (
     regularisers,
     soft_clips,
 )
+from agentgym.training.rewards import overlong
 from agentgym.training.schedules import base as schedules
 from agentgym.training.schedules import sequential
 from agentgym.training.shaping import base as shaping
 from agentgym.training.shaping import teacher as teacher_shaping
+from agentgym.training.teachers import itself, model
 
 __all__ = [
     "adaptive_clips",
     "aggregations",
+    "batch_advantage",
+    "beta",
     "clips",
     "corrections",
     "covariance_clips",
     "distillation",
     "group",
+    "hierarchy",
+    "itself",
+    "mixed",
+    "model",
     "nothing",
+    "offset",
+    "overlong",
     "proximal",
     "ratios",
+    "raw",
     "rec_clip",
     "regularisers",
+    "replay",
     "schedules",
     "sequential",
     "shaping",
     "soft_clips",
     "step",
+    "stepwise",
     "teacher_shaping",
+    "tracker",
 ]

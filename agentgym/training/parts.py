@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, computed_field, model_validator
+from pydantic import BaseModel, ConfigDict, PrivateAttr, computed_field, model_validator
 
 from agentgym.core.errors import unknown_name_message
 
@@ -33,6 +33,9 @@ class Part(Settings):
     kind: ClassVar[str] = ""
     published: ClassVar[Mapping[str, Any]] = {}
     """The settings with which it does what the authors' released code does, where our defaults differ."""
+    remembers: ClassVar[bool] = False
+    """Whether it learns something over the iterations and keeps it in `memory`."""
+    _memory: dict[str, Any] = PrivateAttr(default_factory=dict[str, Any])
 
     def __init_subclass__(cls, *, name: str = "", kind: str = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -48,6 +51,17 @@ class Part(Settings):
     def name(self) -> str:
         """The registered name."""
         return self.part_name
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What it has learned: JSON-able, read and changed in place. Saved in checkpoints (`training.memory`)."""
+        return self._memory
+
+    def with_memory(self, memory: dict[str, Any]) -> Self:
+        """Return the part with `memory` as its own."""
+        part = self.model_copy()
+        part._memory = memory
+        return part
 
     def as_published(self) -> Self:
         """Return the part as the authors' released code has it; see `published`."""

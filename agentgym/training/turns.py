@@ -39,6 +39,17 @@ class TurnTable:
     """Index of the group, 0..G-1."""
     score_T: Values
     """The trajectory's return: the undiscounted sum of its rewards."""
+    text_R: Sequence[str] = ()
+    """The observation as text, for grouping by similarity."""
+    action_R: Sequence[str] = ()
+    """The action as text."""
+    task_T: Sequence[str] = ()
+    """Id of the trajectory's task."""
+    episode_T: Sequence[str] = ()
+    """Id of the trajectory's episode."""
+    drift_T: Values | None = None
+    """How far the policy has moved since the task was played before this batch: the mean absolute change, in
+    nats, of the log-probabilities of the tokens sampled then; 0 where there is no such play."""
 
     @classmethod
     def from_episodes(cls, episodes: Sequence[Episode]) -> TurnTable:
@@ -60,6 +71,10 @@ class TurnTable:
             tokens_R=np.array([int(turn.loss_mask.sum()) for _, _, turn in turns], np.int64),
             group_T=group_T,
             score_T=np.array([episode.score for episode in episodes], np.float64),
+            text_R=[str(turn.observation) for _, _, turn in turns],
+            action_R=[str(turn.action) for _, _, turn in turns],
+            task_T=[episode.task.id for episode in episodes],
+            episode_T=[episode.id for episode in episodes],
         )
 
     @property
@@ -82,10 +97,20 @@ class TurnTable:
             returns_R[row] = following
         return returns_R
 
+    @property
+    def tokens_T(self) -> Indices:
+        """Number of trained tokens of each trajectory."""
+        return np.bincount(self.trajectory_R, self.tokens_R, len(self.score_T)).astype(np.int64)
+
+    @property
+    def last_R(self) -> NDArray[np.bool_]:
+        """Whether each turn is the last of its trajectory."""
+        following_R = np.append(self.trajectory_R[1:], -1)
+        return following_R != self.trajectory_R
+
     def groups_without_signal(self) -> int:
         """Return how many groups have equal scores throughout: they teach a group baseline nothing."""
-        spread_G = group_max(self.score_T, self.group_T) + group_max(-self.score_T, self.group_T)
-        return int((spread_G == 0).sum())
+        return int(Samples.of(self.score_T, self.group_T).constant_G.sum())
 
 
 def codes(labels: Iterable[object]) -> Indices:
@@ -103,3 +128,44 @@ def group_max(values: Values, group: Indices) -> Values:
     best = np.full(int(group.max(initial=-1)) + 1, -np.inf)
     np.maximum.at(best, group, values)
     return best
+
+
+ROUNDING = 1e-9
+"""Relative spread up to which the values of a group are equal: float64 noise, whatever its origin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What statistics are taken over: S values in G groups, every group with a member."""
+
+    value_S: Values
+    group_S: Indices
+    size_G: Values
+    constant_G: NDArray[np.bool_]
+    """Whether the group's values are all equal, up to rounding."""
+    mean_G: Values
+    """Of a constant group: one of its values."""
+    noise_G: Values
+    """Differences up to this are rounding."""
+
+    @classmethod
+    def of(cls, value_S: Values, group_S: Indices) -> Samples:
+        """Summarise values by group."""
+        size_G = np.bincount(group_S).astype(np.float64)
+        low_G, high_G = -group_max(-value_S, group_S), group_max(value_S, group_S)
+        noise_G = ROUNDING * np.maximum(np.abs(low_G), np.abs(high_G))
+        constant_G = high_G - low_G <= noise_G
+        mean_G = np.where(constant_G, low_G, np.bincount(group_S, value_S) / np.maximum(size_G, 1))
+        return cls(value_S, group_S, size_G, constant_G, mean_G, noise_G)
+
+    def deviation(self, population: bool = False) -> Values:
+        """Return each group's standard deviation, of the sample (n - 1) or of the population (n), shape (G,)."""
+        square_S = (self.value_S - self.mean_G[self.group_S]) ** 2
+        freedom_G = self.size_G - (0 if population else 1)
+        return np.sqrt(np.bincount(self.group_S, square_S) / np.maximum(freedom_G, 1))
+
+    def centred(self, value_R: Values, baseline_G: Values, group_R: Indices) -> Values:
+        """Return `value_R` minus the baseline of its group; what a constant group's values leave is exactly 0."""
+        centred_R = value_R - baseline_G[group_R]
+        rounding_R = self.constant_G[group_R] & (np.abs(centred_R) <= self.noise_G[group_R])
+        return np.where(rounding_R, 0.0, centred_R)

@@ -51,7 +51,7 @@ def test_a_penalty_stays_small_where_every_rollout_fails() -> None:
     turns = table(["g"] * 4, list("abcd"), ["s"] * 4, [0.0] * 4, [1, 1, 1, 0])
     ours = StepGroup(invalid_action_penalty=0.1)(turns)
     assert ours.tolist() == [0.0, 0.0, 0.0, -0.1]
-    published = StepGroup(invalid_action_penalty=0.1, penalty_in_statistics=True, statistics="turn")(turns)
+    published = StepGroup(invalid_action_penalty=0.1, penalty_at="return", statistics="turn")(turns)
     assert published[3] < -2.9
 
 

@@ -2,26 +2,60 @@
 
 from __future__ import annotations
 
-from agentgym.training.advantages.base import AS_IN_VERL_AGENT, Penalised, Singleton, Statistics, normalise
-from agentgym.training.turns import TurnTable, Values
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from agentgym.training.advantages.base import AS_IN_VERL_AGENT, GroupBaseline, inverse_deviation
+from agentgym.training.turns import Samples, Values
 
 
-class GroupMean(Penalised, name="group_mean"):
-    """Return minus the mean of the group (Dr.GRPO, arXiv 2503.20783); with `std`, divided by its sample
+class GroupMean(GroupBaseline, name="group_mean"):
+    """Return minus the mean of the group (Dr.GRPO, arXiv 2503.20783); with `std`, divided by the group's
     standard deviation (GRPO, arXiv 2402.03300).
     """
 
     std: bool = False
-    statistics: Statistics = "trajectory"
-    singleton: Singleton = "zero"
+    population: bool = False
+    """Divide by the population's deviation (n) instead of the sample's (n - 1)."""
     published = AS_IN_VERL_AGENT
 
-    def __call__(self, turns: TurnTable) -> Values:
-        """Return (S - mean) / std over the group of each turn's trajectory, shape (R,)."""
-        score_R = turns.score_R - self.penalty(turns, in_statistics=True)
-        if self.statistics == "turn":
-            sample_S, group_S = score_R, turns.group_R
-        else:
-            sample_S, group_S = turns.score_T, turns.group_T
-        advantage_R = normalise(score_R, sample_S, turns.group_R, group_S, self.std, self.singleton)
-        return advantage_R - self.penalty(turns, in_statistics=False)
+    def baseline(self, samples: Samples, length_S: Values) -> Values:
+        """Return the mean of each group, shape (G,)."""
+        return samples.mean_G
+
+    def scale(self, samples: Samples) -> Values:
+        """Return 1 / deviation, or 1, for each group, shape (G,)."""
+        return inverse_deviation(samples, self.population) if self.std else super().scale(samples)
+
+
+class LeaveOneOut(GroupBaseline, name="leave_one_out"):
+    """Return minus the mean of the others in the group (RLOO, arXiv 2402.14740): the baseline is independent of
+    the return it is subtracted from, so the gradient's scale does not depend on the size of the group.
+    """
+
+    published: ClassVar[Mapping[str, Any]] = {"singleton": "raw"}
+
+    def baseline(self, samples: Samples, length_S: Values) -> Values:
+        """Return the mean of each group, shape (G,)."""
+        return samples.mean_G
+
+    def scale(self, samples: Samples) -> Values:
+        """Return n / (n - 1), which turns the group's mean into the others', shape (G,)."""
+        return np.where(samples.size_G > 1, samples.size_G / np.maximum(samples.size_G - 1, 1), 1.0)
+
+
+class LengthWeighted(GroupBaseline, name="length_weighted"):
+    """Return minus the group's mean weighted by length, sum len R / sum len: the baseline of least variance where
+    a sample's gradient grows with its length (OPO, arXiv 2505.23585).
+    """
+
+    published: ClassVar[Mapping[str, Any]] = {"singleton": "raw"}
+
+    def baseline(self, samples: Samples, length_S: Values) -> Values:
+        """Return the weighted mean of each group, shape (G,); the plain mean of a group without tokens."""
+        length_G = np.bincount(samples.group_S, length_S)
+        weighted_G = np.bincount(samples.group_S, length_S * samples.value_S)
+        mean_G = np.where(length_G > 0, weighted_G / np.maximum(length_G, 1), samples.mean_G)
+        return np.where(samples.constant_G, samples.mean_G, mean_G)

@@ -1,0 +1,1 @@
+"""Rewards: what is added to or taken from them before advantages are computed."""
