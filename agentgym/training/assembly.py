@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,9 +21,13 @@ from agentgym.policies.models import LoadedModel, ModelConfig, default_device, l
 from agentgym.policies.tokenizer import train_tokenizer
 from agentgym.registry import make
 from agentgym.rollout.collect import derive_seed
+from agentgym.training.checkpoint import latest_checkpoint
 from agentgym.training.demonstrations import Demonstration, demonstrate, tokenise
 from agentgym.training.progress import Progress
-from agentgym.training.recipe import Recipe, ScratchModel, WarmStartSection
+from agentgym.training.recipe import Recipe
+from agentgym.training.run import Run
+from agentgym.training.sections import ScratchModel, WarmStartSection
+from agentgym.training.teachers.base import Surroundings, Tutor
 from agentgym.training.warm_start import warm_start
 
 
@@ -60,6 +65,34 @@ def train_tasks(recipe: Recipe) -> Sequence[Task]:
 def open_model(recipe: Recipe, path: str) -> LoadedModel:
     """Load a model for training, on the recipe's device and in its dtype."""
     return load_model(path, device=_device(recipe), dtype=getattr(torch, recipe.model.dtype))
+
+
+def make_tutor(
+    recipe: Recipe, student: LoadedModel, initial: Callable[[], PreTrainedModel]
+) -> Tutor | None:
+    """Open the recipe's teacher for `student`; `initial` opens the model that reinforcement started from.
+
+    Raises `ConfigError` where the teacher does not fit what the recipe asks of it.
+    """
+    return recipe.teacher.tutor(
+        Surroundings(
+            student=student,
+            initial=initial,
+            open_model=lambda path: open_model(recipe, newest_weights(path)),
+            make_env=lambda: make_env(recipe),
+            history=recipe.agent.history,
+            max_turns=recipe.environment.max_turns,
+            temperature=recipe.rollout.temperature,
+            tokens_per_microbatch=recipe.tokens_per_microbatch,
+            exact="teacher_distributions" in recipe.needs,
+        )
+    )
+
+
+def newest_weights(path: str) -> str:
+    """Return the directory of a run's newest checkpoint; other paths are models already."""
+    run = Run(Path(path))
+    return str(latest_checkpoint(run.checkpoints).path) if run.checkpoints.is_dir() else path
 
 
 def initial_model(recipe: Recipe, progress: Progress) -> LoadedModel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentgym.training import proximal, replay
+from agentgym.training import branching, curricula, guidance, proximal, replay, task_sampling
 from agentgym.training.advantages import batch as batch_advantage
 from agentgym.training.advantages import (
     beta,
@@ -11,6 +11,7 @@ from agentgym.training.advantages import (
     mixed,
     nothing,
     offset,
+    pairs,
     raw,
     step,
     stepwise,
@@ -23,6 +24,7 @@ from agentgym.training.losses import (
     corrections,
     covariance_clips,
     distillation,
+    preference,
     ratios,
     rec_clip,
     regularisers,
@@ -40,11 +42,14 @@ __all__ = [
     "aggregations",
     "batch_advantage",
     "beta",
+    "branching",
     "clips",
     "corrections",
     "covariance_clips",
+    "curricula",
     "distillation",
     "group",
+    "guidance",
     "hierarchy",
     "itself",
     "mixed",
@@ -52,6 +57,8 @@ __all__ = [
     "nothing",
     "offset",
     "overlong",
+    "pairs",
+    "preference",
     "proximal",
     "ratios",
     "raw",
@@ -64,6 +71,7 @@ __all__ = [
     "soft_clips",
     "step",
     "stepwise",
+    "task_sampling",
     "teacher_shaping",
     "tracker",
 ]

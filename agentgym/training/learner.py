@@ -15,15 +15,18 @@ from agentgym.core.errors import UsageError
 from agentgym.core.trace import Episode
 from agentgym.rollout.collect import derive_seed
 from agentgym.training.losses.objective import Objective
+from agentgym.training.metrics import teaching_metrics
 from agentgym.training.offending import check_turns
 from agentgym.training.packing import Row, pack
-from agentgym.training.proximal import Proximal, Sampler
-from agentgym.training.recipe import OptimiserSection, Recipe
+from agentgym.training.proximal import Average, Proximal, Sampler
+from agentgym.training.proximal_average import ProximalAverage
+from agentgym.training.recipe import GapAction, OptimiserSection, Recipe
 from agentgym.training.schedules.base import Schedule, Simultaneous
 from agentgym.training.scoring import Scores, score_tokens
 from agentgym.training.shaping.base import Progress, Shaping
-from agentgym.training.step import Batch, Limits, optimiser_step
+from agentgym.training.step import Batch, Limits, SamplerGap, optimiser_step
 from agentgym.training.tally import Tally
+from agentgym.training.teachers.base import Tutor
 from agentgym.training.tokens import TokenTable
 from agentgym.training.turns import Indices, TurnTable, Values
 
@@ -36,6 +39,8 @@ class Update:
     schedule: Schedule = field(default_factory=Simultaneous)
     shaping: Sequence[Shaping] = ()
     proximal: Proximal = field(default_factory=Sampler)
+    gap_action: GapAction = "stop"
+    """What happens where the sampler's gap is above the objective's limit."""
 
     @classmethod
     def of(cls, recipe: Recipe) -> Update:
@@ -46,15 +51,22 @@ class Update:
             recipe.regularisers,
             recipe.aggregation,
             recipe.rollout.temperature,
-            recipe.gap_limit,
+            recipe.gap_limit if recipe.data.on_policy else math.inf,
             recipe.corrections,
+            recipe.guidance.loss if recipe.guidance.guides else None,
         )
-        return cls(objective, recipe.schedule, recipe.shaping, recipe.proximal)
+        return cls(objective, recipe.schedule, recipe.shaping, recipe.proximal, recipe.gap_action)
 
     @property
     def needs(self) -> frozenset[str]:
         """The columns and distributions that its parts ask for."""
         return self.objective.needs.union(*(part.needs for part in self.shaping))
+
+    @property
+    def reads_entropy(self) -> bool:
+        """Whether a part asks for the entropies before the update, not only for those under the loss."""
+        fitted = (part for part in self.objective.parts if part.fits)
+        return any("entropy" in part.needs for part in (*self.shaping, *fitted))
 
 
 class Learner:
@@ -62,7 +74,8 @@ class Learner:
 
     `update` says how (default: PPO's clip on token ratios, all tokens alike, one step); `settings` is the
     optimiser. `iterations` is the length of the learning-rate schedule. A reference copy of the model as
-    it is now is kept where a part needs one, unless `reference` is given.
+    it is now is kept where a part needs one, unless `reference` is given. `tutor` is the teacher of the parts
+    that ask one.
     """
 
     def __init__(
@@ -75,8 +88,10 @@ class Learner:
         tokens_per_microbatch: int = 16384,
         seed: int = 0,
         reference: PreTrainedModel | None = None,
+        tutor: Tutor | None = None,
     ) -> None:
         self.model = model
+        self.tutor = tutor
         self.settings = settings or OptimiserSection()
         self.update = update or Update()
         self.iterations = iterations
@@ -93,10 +108,17 @@ class Learner:
         self.reference: PreTrainedModel | None = None
         if "reference" in self.update.needs:
             self.reference = (reference or deepcopy(model)).requires_grad_(False).eval()
+        part = self.update.proximal
+        self.average = ProximalAverage(part, model) if isinstance(part, Average) else None
+        """The proximal policy, where it is an average."""
 
     @classmethod
     def from_recipe(
-        cls, model: PreTrainedModel, recipe: Recipe, reference: PreTrainedModel | None = None
+        cls,
+        model: PreTrainedModel,
+        recipe: Recipe,
+        reference: PreTrainedModel | None = None,
+        tutor: Tutor | None = None,
     ) -> Learner:
         """Build the learner a recipe describes."""
         return cls(
@@ -107,12 +129,20 @@ class Learner:
             tokens_per_microbatch=recipe.tokens_per_microbatch,
             seed=recipe.seed,
             reference=reference,
+            tutor=tutor,
         )
 
-    def learn(self, episodes: Sequence[Episode], turns: TurnTable, advantage_R: Values) -> dict[str, float]:
+    def learn(
+        self,
+        episodes: Sequence[Episode],
+        turns: TurnTable,
+        advantage_R: Values,
+        guided: Sequence[bool] | None = None,
+    ) -> dict[str, float]:
         """Take the schedule's optimiser steps on `episodes` and return the metrics.
 
-        `turns` is their credit table and `advantage_R` has one value per turn, shape (R,). Episodes without
+        `turns` is their credit table and `advantage_R` has one value per turn, shape (R,). `guided` tells
+        the episodes that another policy played. Episodes without
         a trained token are a step without update. Raises `NonFiniteLoss` or `SamplerGap` before the step
         that would have changed the weights.
         """
@@ -125,35 +155,92 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.model.eval()  # dropout would make the trainer another policy than the sampler
-        tally = Tally()
+        taught: dict[str, float] = {}
         if turns.tokens_R.any():
-            self._take_steps(self._batch(episodes, turns, advantage_R), tally)
+            batch = self._batch(episodes, turns, advantage_R, guided)
+            taught = teaching_metrics(batch.tokens)
+            tally = self._take_all_steps(batch)
         else:
-            tally.steps_without_update += 1
+            tally = Tally(steps_without_update=1)
         self.iteration += 1
-        return {**tally.metrics(), "lr": lr}
+        if self.tutor is not None:
+            self.tutor.learned()
+        average = {} if self.average is None else self.average.metrics()
+        return {**tally.metrics(), **average, **taught, "lr": lr}
 
-    def _take_steps(self, batch: Batch, tally: Tally) -> None:
+    def renew_reference(self) -> None:
+        """Let the policy as it is now be the reference, where there is one."""
+        if self.reference is not None:
+            self.reference = deepcopy(self.model).requires_grad_(False).eval()
+
+    def _take_all_steps(self, batch: Batch) -> Tally:
+        """Take the schedule's steps; where the sampler's gap stops the first one, correct for it if told to."""
+        objective, tally = self.update.objective, Tally()
+        try:
+            self._take_steps(batch, objective, tally)
+        except SamplerGap:
+            if self.update.gap_action == "stop":
+                raise
+            tally = Tally(gap_corrected=True)
+            self._take_steps(self._with_proximal(batch), objective.corrected(), tally)
+        return tally
+
+    def _take_steps(self, batch: Batch, objective: Objective, tally: Tally) -> None:
         change = _Change(self, batch)
         seed = derive_seed(self.seed, "schedule", self.iteration)
         for step in self.update.schedule.steps(batch.turns, seed, change.log_ratios):
             change.before(step.rows)
-            optimiser_step(self.model, self.optimiser, batch, step, self.update.objective, self.limits, tally)
+            before = len(tally.grad_norms)
+            optimiser_step(self.model, self.optimiser, batch, step, objective, self.limits, tally)
+            if self.average is not None and len(tally.grad_norms) > before:
+                self.average.update(self.model)
 
-    def _batch(self, episodes: Sequence[Episode], turns: TurnTable, advantage_R: Values) -> Batch:
+    def _with_proximal(self, batch: Batch) -> Batch:
+        """Return a batch whose proximal policy is one that the trainer has scored."""
+        if batch.tokens.proximal_logp_N is not None:
+            return batch
+        own = self.score(self.model, batch.rows, len(batch.tokens))
+        return replace(batch, tokens=replace(batch.tokens, proximal_logp_N=own.logp_N))
+
+    def _batch(
+        self,
+        episodes: Sequence[Episode],
+        turns: TurnTable,
+        advantage_R: Values,
+        guided: Sequence[bool] | None,
+    ) -> Batch:
         """Pack the episodes, fill the columns that are asked for, and give each token its advantage."""
         rows = pack(episodes)
-        tokens = self._scored(TokenTable.from_episodes(episodes), rows)
+        tokens = self._scored(TokenTable.from_episodes(episodes, guided), rows)
+        lesson = None if self.tutor is None else self.tutor.lesson(episodes, tokens)
+        if lesson is not None and "teacher" in self.update.needs:
+            tokens = replace(tokens, teacher_logp_N=lesson.logp())
         advantage_N = advantage_R[tokens.turn_N]
         for part in self.update.shaping:
             advantage_N = part(advantage_N, tokens, turns, Progress(self.iteration, self.iterations))
-        return Batch(turns, tokens, rows, advantage_N, episodes=[episode.id for episode in episodes])
+        return Batch(
+            turns,
+            tokens,
+            rows,
+            advantage_N,
+            lesson,
+            iteration=self.iteration,
+            episodes=[episode.id for episode in episodes],
+        )
 
     def _scored(self, tokens: TokenTable, rows: Sequence[Row]) -> TokenTable:
-        needs = self.update.needs
-        if self.update.proximal.scored or needs & {"proximal", "entropy"}:
+        """Fill the columns that are asked for."""
+        update = self.update
+        scored = update.proximal.scored or "proximal" in update.needs
+        if self.average is not None:
+            proximal = self.score(self.average.model, rows, len(tokens))
+            tokens = replace(tokens, proximal_logp_N=proximal.logp_N)
+            if scored := self.average.strayed(tokens):
+                self.average.restart(self.model)
+        if scored or update.reads_entropy:
             own = self.score(self.model, rows, len(tokens))
-            tokens = replace(tokens, proximal_logp_N=own.logp_N, entropy_N=own.entropy_N)
+            proximal_logp_N = own.logp_N if scored else tokens.proximal_logp_N
+            tokens = replace(tokens, proximal_logp_N=proximal_logp_N, entropy_N=own.entropy_N)
         if self.reference is not None:
             tokens = replace(tokens, reference_logp_N=self.score(self.reference, rows, len(tokens)).logp_N)
         return tokens

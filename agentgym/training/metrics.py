@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from agentgym.core.trace import Episode, Outcome
+from agentgym.training.tokens import TokenTable
 from agentgym.training.turns import TurnTable, Values
 
 
@@ -29,6 +30,20 @@ def rollout_metrics(episodes: Sequence[Episode], turns: TurnTable, advantage_R: 
         "advantage_abs": _mean(np.abs(advantage_R)),
         "sampled_tokens": float(turns.tokens_R.sum()),
     }
+
+
+def teaching_metrics(tokens: TokenTable) -> dict[str, float]:
+    """Return how the policy's own tokens please the teacher; nothing where none was asked about them.
+
+    `teacher_kl` is the mean of log S - log T in nats, an estimate of the reverse KL per token; `teacher_share` is
+    the share of the tokens that the teacher says something about.
+    """
+    if tokens.teacher_logp_N is None:
+        return {}
+    own_N = ~tokens.guided_N
+    distance_N = (tokens.sampler_logp_N - tokens.teacher_logp_N)[own_N]
+    told_N = np.isfinite(distance_N)
+    return {"teacher_kl": _mean(distance_N[told_N]), "teacher_share": _mean(told_N)}
 
 
 def _mean(values: ArrayLike) -> float:

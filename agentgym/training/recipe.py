@@ -21,6 +21,10 @@ import agentgym.training.catalog  # noqa: F401  # pyright: ignore[reportUnusedIm
 from agentgym.core.errors import ConfigError, UnknownNameError, did_you_mean
 from agentgym.training.advantages.base import Advantage
 from agentgym.training.advantages.group import GroupMean
+from agentgym.training.branching import Branching, NoBranching
+from agentgym.training.curricula import Curriculum, WholeEpisodes
+from agentgym.training.data import Data, Played
+from agentgym.training.guidance import Guidance, NoGuidance
 from agentgym.training.losses.aggregations import Aggregation, TokenMean
 from agentgym.training.losses.clips import Clip, PpoClip
 from agentgym.training.losses.corrections import Correction
@@ -29,6 +33,7 @@ from agentgym.training.losses.regularisers import Regulariser
 from agentgym.training.parts import Part, Settings
 from agentgym.training.proximal import Proximal, Sampler
 from agentgym.training.replay import NoReplay, Replay
+from agentgym.training.recording import with_recorded_settings
 from agentgym.training.rewards.base import Reward
 from agentgym.training.rules import broken_rules
 from agentgym.training.schedules.base import Schedule, Simultaneous
@@ -44,6 +49,7 @@ from agentgym.training.sections import (
 )
 from agentgym.training.shaping.base import Shaping
 from agentgym.training.task_sampling import TaskSampling, Uniform
+from agentgym.training.teachers.base import NoTeacher, Teacher
 
 GapAction: TypeAlias = Literal["stop", "correct"]
 
@@ -82,7 +88,12 @@ class Recipe(Settings):
     regularisers: tuple[SerializeAsAny[Regulariser], ...] = ()
     aggregation: SerializeAsAny[Aggregation] = TokenMean()
     schedule: SerializeAsAny[Schedule] = Simultaneous()
+    teacher: SerializeAsAny[Teacher] = NoTeacher()
     sampling: SerializeAsAny[TaskSampling] = Uniform()
+    curriculum: SerializeAsAny[Curriculum] = WholeEpisodes()
+    branching: SerializeAsAny[Branching] = NoBranching()
+    guidance: SerializeAsAny[Guidance] = NoGuidance()
+    data: SerializeAsAny[Data] = Played()
     replay: SerializeAsAny[Replay] = NoReplay()
 
     environment: EnvironmentSection = EnvironmentSection()
@@ -108,6 +119,12 @@ class Recipe(Settings):
             raise ValueError("\n  ".join(problems))
         return self
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """What its parts ask to be computed: see `LossPart.needs` and `Shaping.needs`."""
+        parts = (*self.shaping, self.ratio, self.clip, *self.corrections, *self.regularisers)
+        return frozenset(need for part in parts for need in part.needs)
+
     def to_toml(self) -> str:
         """Return the whole recipe as TOML that `load_recipe` reads back to an equal recipe."""
         return tomlkit.dumps(_without_none(self.model_dump(mode="json")))
@@ -131,8 +148,11 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def read_table(source: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Return a recipe's table, merged over those it extends and with overrides, before it is validated."""
-    return apply_overrides(_read(str(source)), overrides)
+    """Return a recipe's table, merged over those it extends, with the settings of the recording that it learns
+    from, and with overrides, before it is validated."""
+    table = apply_overrides(_read(str(source)), overrides)
+    recorded = with_recorded_settings(table)
+    return table if recorded is None else apply_overrides(recorded, overrides)
 
 
 def apply_overrides(table: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -47,4 +47,20 @@ def groups_to_compare(recipe: Recipe) -> str | None:
     )
 
 
-RULES: tuple[Rule, ...] = (tokenizer_needs_text, whole_rows_for_all_tokens, groups_to_compare)
+def teacher_to_ask(recipe: Recipe) -> str | None:
+    """Parts that compare with a teacher need one, and a teacher needs to be asked."""
+    asked = recipe.needs & {"teacher", "teacher_distributions"}
+    if asked and recipe.teacher.name == "none":
+        return (
+            "a part compares the policy with a teacher, but `teacher` is 'none': set `teacher.name` to 'model' "
+            "with `teacher.path`, or to 'self'."
+        )
+    if not asked and recipe.teacher.name != "none":
+        return (
+            f"nothing asks the teacher {recipe.teacher.name!r}: add the shaping {{name = 'teacher'}} or the "
+            "regulariser {name = 'distillation'}, or leave `teacher` out."
+        )
+    return None
+
+
+RULES: tuple[Rule, ...] = (tokenizer_needs_text, whole_rows_for_all_tokens, groups_to_compare, teacher_to_ask)

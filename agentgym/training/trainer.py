@@ -20,7 +20,7 @@ from agentgym.policies.models import LoadedModel, save_model
 from agentgym.store.store import Store
 from agentgym.store.tables import RunStatus
 from agentgym.store.writer import EpisodeWriter
-from agentgym.training.assembly import initial_model, make_policy, open_model
+from agentgym.training.assembly import initial_model, make_policy, make_tutor, open_model
 from agentgym.training.checkpoint import (
     NO_SPACE,
     Checkpoint,
@@ -29,6 +29,7 @@ from agentgym.training.checkpoint import (
     load_optimiser,
     save_checkpoint,
 )
+from agentgym.training.data import Recorded
 from agentgym.training.evaluations import Evaluations
 from agentgym.training.drift import with_drift
 from agentgym.training.learner import Learner, Update
@@ -37,8 +38,10 @@ from agentgym.training.metrics import rollout_metrics
 from agentgym.training.offending import NonFiniteLoss
 from agentgym.training.plot import plot_learning_curve
 from agentgym.training.progress import Progress, Silent
+from agentgym.training.recorded import RecordedEpisodes
 from agentgym.training.rollouts import Rollouts
 from agentgym.training.run import Run, installed_versions
+from agentgym.training.teachers.base import Tutor
 from agentgym.training.turns import TurnTable
 
 
@@ -101,7 +104,8 @@ class Trainer:
         policy = make_policy(self.recipe, loaded)
         policy.set_version(learner.iteration)
         evaluations = Evaluations(self.run, policy, self.progress)
-        rollouts = Rollouts(self.recipe, policy)
+        recorded = isinstance(self.recipe.data, Recorded)
+        rollouts = RecordedEpisodes(self.recipe) if recorded else Rollouts(self.recipe, policy)
         if learner.iteration == 0:
             evaluations.heldout("before")
         self.progress.stage("reinforcement", self.recipe.iterations)
@@ -117,18 +121,26 @@ class Trainer:
 
     def _begin(self) -> tuple[LoadedModel, Learner]:
         """Return the model that reinforcement starts from, with its learner; the first checkpoint is made."""
+        if isinstance(self.recipe.data, Recorded):
+            RecordedEpisodes(self.recipe).must_match(self.recipe.model.path)
         loaded = initial_model(self.recipe, self.progress)
         save_model(loaded.model, loaded.tokenizer, self.run.warm_start)
-        learner = Learner.from_recipe(loaded.model, self.recipe)
+        learner = Learner.from_recipe(loaded.model, self.recipe, tutor=self._tutor(loaded))
         self._checkpoint(loaded, learner)
         return loaded, learner
+
+    def _tutor(self, loaded: LoadedModel) -> Tutor | None:
+        initial = str(self.run.warm_start)
+        return make_tutor(self.recipe, loaded, lambda: open_model(self.recipe, initial).model)
 
     def _resume(self, checkpoint: Checkpoint) -> tuple[LoadedModel, Learner]:
         """Return model and learner as the checkpoint has them."""
         loaded = open_model(self.recipe, str(checkpoint.path))
         needed = "reference" in Update.of(self.recipe).needs
         reference = open_model(self.recipe, str(self.run.warm_start)).model if needed else None
-        learner = Learner.from_recipe(loaded.model, self.recipe, reference)
+        learner = Learner.from_recipe(loaded.model, self.recipe, reference, self._tutor(loaded))
+        if learner.tutor is not None:
+            learner.tutor.load(checkpoint.path)
         load_optimiser(checkpoint.path, learner.optimiser)
         self.memories.load(checkpoint.path)
         learner.iteration = checkpoint.iteration
@@ -139,7 +151,7 @@ class Trainer:
         self,
         store: Store,
         writer: EpisodeWriter,
-        rollouts: Rollouts,
+        rollouts: Rollouts | RecordedEpisodes,
         loaded: LoadedModel,
         learner: Learner,
         policy: LocalPolicy,
@@ -195,7 +207,9 @@ class Trainer:
         advantage = self.recipe.advantage
         if not advantage.asks_for_drift:
             return turns
-        return with_drift(turns, advantage.last_played, learner, lambda name: store.episode(name, self.run.name))
+        return with_drift(
+            turns, advantage.last_played, learner, lambda name: store.episode(name, self.run.name)
+        )
 
     @contextmanager
     def _offending_kept(self, iteration: int) -> Generator[None]:
@@ -212,11 +226,13 @@ class Trainer:
         save_checkpoint(
             self.run.checkpoints,
             learner.iteration,
-            lambda path: self._save(loaded, path),
+            lambda path: self._save(loaded, learner, path),
             learner.optimiser,
             self.recipe.checkpoint.keep,
         )
 
-    def _save(self, loaded: LoadedModel, folder: Path) -> None:
+    def _save(self, loaded: LoadedModel, learner: Learner, folder: Path) -> None:
         save_model(loaded.model, loaded.tokenizer, folder)
+        if learner.tutor is not None:
+            learner.tutor.save(folder)
         self.memories.save(folder)
