@@ -34,6 +34,7 @@ from agentgym.training.rewards import overlong
 from agentgym.training.schedules import base as schedules
 from agentgym.training.schedules import sequential
 from agentgym.training.shaping import base as shaping
+from agentgym.training.shaping import entropy, groups, returns, temporal
 from agentgym.training.shaping import teacher as teacher_shaping
 from agentgym.training.teachers import itself, model
 
@@ -48,7 +49,9 @@ __all__ = [
     "covariance_clips",
     "curricula",
     "distillation",
+    "entropy",
     "group",
+    "groups",
     "guidance",
     "hierarchy",
     "itself",
@@ -65,6 +68,7 @@ __all__ = [
     "rec_clip",
     "regularisers",
     "replay",
+    "returns",
     "schedules",
     "sequential",
     "shaping",
@@ -73,5 +77,6 @@ __all__ = [
     "stepwise",
     "task_sampling",
     "teacher_shaping",
+    "temporal",
     "tracker",
 ]

@@ -32,8 +32,8 @@ from agentgym.training.losses.ratios import Ratio, TokenRatio
 from agentgym.training.losses.regularisers import Regulariser
 from agentgym.training.parts import Part, Settings
 from agentgym.training.proximal import Proximal, Sampler
-from agentgym.training.replay import NoReplay, Replay
 from agentgym.training.recording import with_recorded_settings
+from agentgym.training.replay import NoReplay, Replay
 from agentgym.training.rewards.base import Reward
 from agentgym.training.rules import broken_rules
 from agentgym.training.schedules.base import Schedule, Simultaneous

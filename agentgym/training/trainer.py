@@ -6,7 +6,7 @@ dropped on resume and done again, with the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
@@ -14,7 +14,6 @@ from time import perf_counter
 import numpy as np
 
 from agentgym.core.errors import InfrastructureError, StoreFault
-from agentgym.core.trace import Episode
 from agentgym.policies.local import LocalPolicy
 from agentgym.policies.models import LoadedModel, save_model
 from agentgym.store.store import Store
@@ -30,8 +29,10 @@ from agentgym.training.checkpoint import (
     save_checkpoint,
 )
 from agentgym.training.data import Recorded
-from agentgym.training.evaluations import Evaluations
 from agentgym.training.drift import with_drift
+from agentgym.training.evaluations import Evaluations
+from agentgym.training.experience import Experience
+from agentgym.training.guides import make_guide
 from agentgym.training.learner import Learner, Update
 from agentgym.training.memory import Memories
 from agentgym.training.metrics import rollout_metrics
@@ -104,8 +105,7 @@ class Trainer:
         policy = make_policy(self.recipe, loaded)
         policy.set_version(learner.iteration)
         evaluations = Evaluations(self.run, policy, self.progress)
-        recorded = isinstance(self.recipe.data, Recorded)
-        rollouts = RecordedEpisodes(self.recipe) if recorded else Rollouts(self.recipe, policy)
+        rollouts = self._source(store, policy)
         if learner.iteration == 0:
             evaluations.heldout("before")
         self.progress.stage("reinforcement", self.recipe.iterations)
@@ -118,6 +118,13 @@ class Trainer:
         evaluations.select(learner.iteration)
         evaluations.heldout("after")
         plot_learning_curve(self.run)
+
+    def _source(self, store: Store, policy: LocalPolicy) -> Rollouts | RecordedEpisodes:
+        """Return where the iterations' episodes come from."""
+        if isinstance(self.recipe.data, Recorded):
+            return RecordedEpisodes(self.recipe)
+        guide = make_guide(self.recipe, policy, lambda name: store.episode(name, self.run.name))
+        return Rollouts(self.recipe, policy, guide)
 
     def _begin(self) -> tuple[LoadedModel, Learner]:
         """Return the model that reinforcement starts from, with its learner; the first checkpoint is made."""
@@ -159,9 +166,11 @@ class Trainer:
         """Play, learn, publish, save: one iteration, finished when its checkpoint is on disk."""
         iteration = learner.iteration
         started = perf_counter()
-        episodes = rollouts.play(iteration, lambda episode: writer.write(episode, iteration=iteration))
+        experience = rollouts.play(
+            iteration, lambda episode, phase: writer.write(episode, iteration=iteration, phase=phase)
+        )
         played = perf_counter()
-        metrics = self._learn(store, learner, episodes)
+        metrics = self._learn(store, learner, experience)
         policy.set_version(learner.iteration)
         learned = perf_counter()
         writer.flush()
@@ -183,22 +192,25 @@ class Trainer:
         self.progress.advance(f"success {metrics['success']:.0%}")
         self.progress.iteration(iteration, metrics, timing)
 
-    def _learn(self, store: Store, learner: Learner, episodes: Sequence[Episode]) -> dict[str, float]:
-        """Credit and learn from the episodes that have a score. A group that lost members goes on with the
+    def _learn(self, store: Store, learner: Learner, experience: Experience) -> dict[str, float]:
+        """Credit and learn from the episodes that can teach. A group that lost members goes on with the
         others; one that is down to a single member has nothing to compare with and teaches nothing."""
-        scored = [episode for episode in episodes if episode.outcome.scored]
-        if episodes and not scored:
+        episodes, teaching = experience.episodes, experience.teaching()
+        scored = teaching.episodes
+        if episodes and not any(episode.outcome.scored for episode in episodes):
             raise InfrastructureError(
                 f"None of the {len(episodes)} episodes of iteration {learner.iteration} could be scored. The "
                 f"first failed with:\n{episodes[0].error}"
             )
         turns = TurnTable.from_episodes(scored)
         credited = self._credited(store, learner, turns)
-        advantage_R = self.recipe.advantage(credited) if len(turns.turn_R) else np.empty(0)
-        metrics = rollout_metrics(scored, turns, advantage_R)
-        metrics["unscored"] = float(len(episodes) - len(scored))
+        advantage_R = np.empty(0)
+        if len(turns.turn_R):
+            advantage_R = self.recipe.guidance.credit(self.recipe.advantage, credited, teaching.guided_T)
+        metrics = {**rollout_metrics(scored, turns, advantage_R), **experience.metrics}
+        metrics["unscored"] = float(sum(not episode.outcome.scored for episode in episodes))
         with self._offending_kept(learner.iteration):
-            return {**metrics, **learner.learn(scored, credited, advantage_R)}
+            return {**metrics, **learner.learn(scored, credited, advantage_R, teaching.guided)}
 
     def _credited(self, store: Store, learner: Learner, turns: TurnTable) -> TurnTable:
         """Return the table that credit is given by: with shaped rewards, and the drift where it is asked for."""
