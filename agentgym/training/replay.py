@@ -73,5 +73,5 @@ class RecentReplay(Replay, name="recent"):
         wanted = min(round(own * self.share / (1.0 - self.share)), len(groups))
         random = np.random.default_rng(derive_seed(seed, "replay", iteration))
         names = sorted(groups)
-        chosen = random.choice(len(names), wanted, replace=False) if wanted else []
-        return [episode for index in sorted(int(index) for index in chosen) for episode in groups[names[index]]]
+        chosen = sorted(random.permutation(len(names))[:wanted].tolist())
+        return [episode for index in chosen for episode in groups[names[index]]]

@@ -88,6 +88,11 @@ class Run:
         return self.path / "warm_start"
 
     @property
+    def renewed_reference(self) -> Path:
+        """The policy that became the reference on the way, where the recipe has one do so."""
+        return self.path / "renewed_reference"
+
+    @property
     def store(self) -> Path:
         """The database of episodes and metrics."""
         return self.path / "store.sqlite"

@@ -24,6 +24,9 @@ class Tally:
     gap: float = 0.0
     gap_max: float = 0.0
     gap_tokens: int = 0
+    gap_corrected: bool = False
+    """Whether importance weights make up for the gap."""
+    staleness: float = 0.0
     grad_norms: list[float] = field(default_factory=list[float])
     """Of the steps that changed the weights."""
     steps_without_update: int = 0
@@ -44,6 +47,8 @@ class Tally:
             "kl": self.kl / count,
             "gap_mean": self.gap_mean,
             "gap_max": self.gap_max,
+            "gap_corrected": float(self.gap_corrected),
+            "staleness": self.staleness / count,
             "grad_norm": float(np.mean(self.grad_norms)) if self.grad_norms else 0.0,
             "steps": float(len(self.grad_norms)),
             "steps_without_update": float(self.steps_without_update),
@@ -58,6 +63,7 @@ class Tally:
         self.computed_tokens += computed_tokens
         self.entropy += float(tokens.need("entropy_N").sum())
         self.clipped += float(clipped.clipped_N.sum())
+        self.staleness += float(tokens.need("staleness_N").sum())
         if tokens.reference_logp_N is not None:
             self.kl += float((tokens.logp_N - tokens.reference_logp_N).sum())
         if not self.grad_norms:  # before the iteration's first step, where both should agree

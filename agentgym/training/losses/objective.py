@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import torch
 
 from agentgym.training.losses.aggregations import Aggregation, TokenMean
 from agentgym.training.losses.batch import LossPart, TokenBatch
 from agentgym.training.losses.clips import Clip, Clipped, PpoClip
-from agentgym.training.losses.corrections import Correction
+from agentgym.training.losses.corrections import Correction, TruncatedImportance
 from agentgym.training.losses.ratios import Ratio, TokenRatio
 from agentgym.training.losses.regularisers import Regulariser
+
+GuidedLoss: TypeAlias = Callable[[TokenBatch], Clipped]
+"""The loss of each token as that of one that another policy produced."""
+
+GAP_CAP = 2.0
+"""Where the importance weights that make up for a sampler's gap are truncated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,8 @@ class Objective:
     gap_limit: float = math.inf
     """Largest mean absolute gap, in nats, between the sampler's log-probabilities and the trainer's."""
     corrections: Sequence[Correction] = ()
+    guided: GuidedLoss | None = None
+    """Takes the place of ratio, clip and corrections where a token is guided."""
 
     @property
     def parts(self) -> tuple[LossPart, ...]:
@@ -58,6 +69,13 @@ class Objective:
         """Whether the entropies must carry a gradient."""
         return any(term.differentiates_entropy for term in self.regularisers)
 
+    def corrected(self) -> Objective:
+        """Return the objective with what the sampler did otherwise than the proximal policy made up for, by a
+        truncated importance weight on each token, and without a limit on the gap."""
+        there = any(isinstance(part, TruncatedImportance) for part in self.corrections)
+        added = () if there else (TruncatedImportance(cap=GAP_CAP),)
+        return replace(self, gap_limit=math.inf, corrections=(*self.corrections, *added))
+
     def fit(self, batch: TokenBatch) -> Objective:
         """Return the objective as it stands for one optimiser step over `batch`, which has no gradient."""
         return replace(
@@ -73,6 +91,10 @@ class Objective:
         loss_N, clipped_N = self.clip(self.ratio(batch), batch)
         for correction in self.corrections:
             loss_N = loss_N * correction(batch)
+        if self.guided is not None and batch.guided_N is not None:
+            guided = self.guided(batch)
+            loss_N = torch.where(batch.guided_N, guided.loss_N, loss_N)
+            clipped_N = torch.where(batch.guided_N, guided.clipped_N, clipped_N)
         for term in self.regularisers:
             loss_N = loss_N + term.coefficient * term(batch)
         return Clipped(loss_N, clipped_N)
