@@ -95,6 +95,11 @@ class Turn:
     timing: Mapping[str, float] = field(default_factory=dict[str, float])
     """Seconds: `policy` and `env`."""
 
+    @property
+    def replayed(self) -> bool:
+        """Whether the answer was given beforehand, and is not to be trained on."""
+        return self.policy_version < 0 and len(self.completion_ids) > 0 and not self.loss_mask.any()
+
 
 @dataclass(frozen=True, slots=True)
 class Versions:
@@ -133,10 +138,15 @@ class Episode:
 
     @property
     def teaches(self) -> bool:
-        """Whether any token of it is to be trained on: not where it ended before the policy acted."""
+        """Whether any token of it is to be trained on."""
         return any(turn.loss_mask.any() for turn in self.turns)
+
+    @property
+    def ended_in_prefix(self) -> bool:
+        """Whether it was over before the policy acted: every turn was replayed."""
+        return bool(self.turns) and all(turn.replayed for turn in self.turns)
 
     @property
     def sampled_tokens(self) -> int:
         """Number of tokens the policy sampled."""
-        return sum(len(turn.completion_ids) for turn in self.turns if turn.policy_version >= 0)
+        return sum(len(turn.completion_ids) for turn in self.turns if not turn.replayed)

@@ -34,10 +34,13 @@ class EpisodePlan:
     agent_seed: int | None = None
 
 
-def plan_groups(tasks: Sequence[Task], group_size: int, *, label: str, seed: int) -> list[EpisodePlan]:
+def plan_groups(
+    tasks: Sequence[Task], group_size: int, *, label: str, seed: int, first: int = 0
+) -> list[EpisodePlan]:
     """Plan `group_size` episodes of each task; the seeds depend on `seed`, `label` and the position only.
 
-    `label` makes the ids unique within a run, such as `train-000012`.
+    `label` makes the ids unique within a run, such as `train-000012`; `first` is the position of the first
+    task, where a label's tasks are planned in parts.
     """
     if group_size < 1:
         raise UsageError(f"A group needs at least one rollout, got group_size={group_size}.")
@@ -48,7 +51,7 @@ def plan_groups(tasks: Sequence[Task], group_size: int, *, label: str, seed: int
             group_id=f"{label}/{index:04d}",
             seed=derive_seed(seed, label, index, member),
         )
-        for index, task in enumerate(tasks)
+        for index, task in enumerate(tasks, first)
         for member in range(group_size)
     ]
 

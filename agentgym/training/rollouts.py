@@ -3,35 +3,154 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
-from agentgym.core.policy import Policy
+import numpy as np
+
+from agentgym.core.task import Task
 from agentgym.core.trace import Episode
-from agentgym.rollout.collect import collect, plan_groups
+from agentgym.policies.local import LocalPolicy
+from agentgym.rollout.collect import EpisodePlan, collect, plan_groups
 from agentgym.training.assembly import make_agent, make_env, train_tasks
+from agentgym.training.curricula import BackToFront
+from agentgym.training.demonstrations import as_answers
+from agentgym.training.experience import Experience, Keep
+from agentgym.training.experts import Experts
+from agentgym.training.guides import Group, Guide
 from agentgym.training.recipe import Recipe
+from agentgym.training.task_sampling import Priority
+
+
+@runtime_checkable
+class TracksTasks(Protocol):
+    """An advantage that knows how much a task is worth playing."""
+
+    def priority(self, task: str) -> float:
+        """Return the weight of the task with this id, above 0."""
+        ...
 
 
 class Rollouts:
-    """Plays groups of train tasks with a policy, as a recipe says."""
+    """Plays groups of train tasks with a policy, as a recipe says. `guide` helps where the recipe has guidance."""
 
-    def __init__(self, recipe: Recipe, policy: Policy) -> None:
+    def __init__(self, recipe: Recipe, policy: LocalPolicy, guide: Guide | None = None) -> None:
         self._recipe = recipe
         self._agent = make_agent(recipe, policy, recipe.rollout.temperature)
+        self._guide = guide
+        self._experts: Experts | None = None
         self._tasks = train_tasks(recipe)
+        if isinstance(recipe.curriculum, BackToFront):
+            turns = recipe.environment.max_turns
+            self._experts = Experts(recipe.curriculum.expert, lambda: make_env(recipe), turns)
+            self._tasks = self._experts.among(self._tasks)
+        self._priority: Priority | None = (
+            recipe.advantage.priority if isinstance(recipe.advantage, TracksTasks) else None
+        )
 
-    def play(self, iteration: int, on_episode: Callable[[Episode], None]) -> list[Episode]:
-        """Play the groups of an iteration; a function of the recipe, the iteration and the weights."""
-        recipe, settings = self._recipe, self._recipe.rollout
-        tasks = recipe.sampling.draw(self._tasks, settings.tasks, iteration, recipe.seed)
+    def play(self, iteration: int, keep: Keep) -> Experience:
+        """Play the groups of an iteration: a function of recipe, iteration, weights and the parts' memories.
+
+        Rounds are played until the batch is full of groups that the sampling keeps; where it keeps none, the
+        batch is what was played first.
+        """
+        sampling, wanted = self._recipe.sampling, self._recipe.rollout.tasks
+        own: list[Group] = []
+        groups: list[Group] = []
+        kept: list[Group] = []
+        for _ in range(sampling.most_rounds):
+            tasks = sampling.draw(self._tasks, wanted, iteration, self._recipe.seed, self._priority)
+            played = self._play(tasks, iteration, len(own), keep)
+            for group in played:
+                sampling.take_in(group.scored)
+            helped = self._helped(played, keep)
+            own, groups = [*own, *played], [*groups, *helped]
+            kept += [group for group in helped if sampling.keeps(group.scored)]
+            if len(kept) >= wanted:
+                break
+        if self._guide is not None:
+            self._guide.take_in([episode for group in own for episode in group.episodes])
+        batch = (kept or groups)[:wanted]
+        return Experience(
+            [episode for group in batch for episode in group.episodes],
+            [guided for group in batch for guided in group.guided],
+            self._metrics(iteration, own, batch, len(kept)),
+        )
+
+    def _play(self, tasks: Sequence[Task], iteration: int, first: int, keep: Keep) -> list[Group]:
+        """Play one group for each task; `first` groups of the iteration were played before.
+
+        The members that others branch off from are played first, then those others.
+        """
+        size = self._recipe.rollout.group_size
         label = f"train-{iteration:06d}"
+        plans = plan_groups(tasks, size, label=label, seed=self._recipe.seed, first=first)
+        plans = [self._with_prefix(plan, iteration) for plan in plans]
+        branching = self._recipe.branching
+        trunk = [place for place in range(len(plans)) if place % size < branching.trunks(size)]
+        played = dict(
+            zip(trunk, self._collect([plans[place] for place in trunk], iteration, keep), strict=True)
+        )
+        rest = [place for place in range(len(plans)) if place not in played]
+        branches = [branching.branch(plans[place], played[place - place % size]) for place in rest]
+        played |= dict(zip(rest, self._collect(branches, iteration, keep), strict=True))
+        return [
+            Group(plans[start].group_id, plans[start].task, [played[start + n] for n in range(size)])
+            for start in range(0, len(plans), size)
+        ]
+
+    def _collect(self, plans: Sequence[EpisodePlan], iteration: int, keep: Keep) -> list[Episode]:
+        recipe = self._recipe
         return asyncio.run(
             collect(
-                plan_groups(tasks, settings.group_size, label=label, seed=recipe.seed),
+                plans,
                 self._agent,
                 lambda: make_env(recipe),
-                concurrency=settings.concurrency,
-                max_turns=recipe.environment.max_turns,
-                on_episode=on_episode,
+                concurrency=recipe.rollout.concurrency,
+                max_turns=recipe.curriculum.turn_limit(iteration, recipe.environment.max_turns),
+                on_episode=lambda episode: keep(episode, "train"),
             )
         )
+
+    def _with_prefix(self, plan: EpisodePlan, iteration: int) -> EpisodePlan:
+        """Return the plan with as much of an expert's solution replayed as the curriculum says."""
+        solution = self._experts.solution(plan.task) if self._experts is not None else None
+        if solution is None:
+            return plan
+        shown = solution[: self._recipe.curriculum.prefix(iteration, len(solution))]
+        return replace(plan, prefix=as_answers(shown, self._agent))
+
+    def _helped(self, groups: Sequence[Group], keep: Keep) -> list[Group]:
+        """Return the groups, with help in those that always fail."""
+        if self._guide is None:
+            return list(groups)
+        failing = [group for group in groups if group.fails and len(group.scored) > 1]
+        offers = dict(zip([group.id for group in failing], self._guide.offers(failing), strict=True))
+        members = self._recipe.guidance.members
+        helped = [group.with_help(offers.get(group.id, []), members) for group in groups]
+        for group in helped:
+            for episode, guided in zip(group.episodes, group.guided, strict=True):
+                if guided and episode.versions.policy < 0:  # the policy's own is in the store already
+                    keep(episode, "guided")
+        return helped
+
+    def _metrics(
+        self, iteration: int, own: Sequence[Group], batch: Sequence[Group], kept: int
+    ) -> dict[str, float]:
+        """Return the figures that the batch alone does not show."""
+        recipe, found = self._recipe, dict[str, float]()
+        scored = [episode for group in own for episode in group.scored]
+        if scored:
+            found["success"] = float(np.mean([episode.success for episode in scored]))
+        if recipe.sampling.most_rounds > 1:
+            found |= {"groups_played": float(len(own)), "groups_kept": float(kept)}
+        if self._guide is not None:
+            found["guided_episodes"] = float(sum(sum(group.guided) for group in batch))
+        if recipe.curriculum.name != "none" or recipe.branching.name != "none":
+            turns = recipe.curriculum.turn_limit(iteration, recipe.environment.max_turns)
+            replayed = [sum(turn.replayed for turn in episode.turns) for episode in scored]
+            found["turn_limit"] = float(turns)
+            found["replayed_turns"] = float(np.mean(replayed)) if replayed else 0.0
+            found["ended_in_prefix"] = float(sum(episode.ended_in_prefix for episode in scored))
+        return found

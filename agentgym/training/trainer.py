@@ -34,6 +34,7 @@ from agentgym.training.evaluations import Evaluations
 from agentgym.training.experience import Experience
 from agentgym.training.guides import make_guide
 from agentgym.training.learner import Learner, Update
+from agentgym.training.losses.objective import GAP_CAP
 from agentgym.training.memory import Memories
 from agentgym.training.metrics import rollout_metrics
 from agentgym.training.offending import NonFiniteLoss
@@ -144,15 +145,29 @@ class Trainer:
         """Return model and learner as the checkpoint has them."""
         loaded = open_model(self.recipe, str(checkpoint.path))
         needed = "reference" in Update.of(self.recipe).needs
-        reference = open_model(self.recipe, str(self.run.warm_start)).model if needed else None
+        reference = open_model(self.recipe, str(self._reference(checkpoint))).model if needed else None
         learner = Learner.from_recipe(loaded.model, self.recipe, reference, self._tutor(loaded))
         if learner.tutor is not None:
             learner.tutor.load(checkpoint.path)
+        if learner.average is not None:
+            learner.average.load(checkpoint.path)
         load_optimiser(checkpoint.path, learner.optimiser)
         self.memories.load(checkpoint.path)
         learner.iteration = checkpoint.iteration
         self.progress.say(f"Resuming {self.run.path} after {learner.iteration} finished iterations.")
         return loaded, learner
+
+    def _reference(self, checkpoint: Checkpoint) -> Path:
+        """Return where the reference that a checkpoint learned with is kept."""
+        renewed = 0 < self.recipe.replay.renewal < checkpoint.iteration
+        return self.run.renewed_reference if renewed else self.run.warm_start
+
+    def _renew_reference(self, loaded: LoadedModel, learner: Learner) -> None:
+        """Let the policy be the reference, if it is time to; kept apart, for a resumed run to go on with."""
+        if learner.reference is not None and learner.iteration == self.recipe.replay.renewal > 0:
+            learner.renew_reference()
+            save_model(loaded.model, loaded.tokenizer, self.run.renewed_reference)
+            self.progress.say(f"The policy after {learner.iteration} iterations is the reference from here on.")
 
     def _iterate(
         self,
@@ -165,6 +180,7 @@ class Trainer:
     ) -> None:
         """Play, learn, publish, save: one iteration, finished when its checkpoint is on disk."""
         iteration = learner.iteration
+        self._renew_reference(loaded, learner)
         started = perf_counter()
         experience = rollouts.play(
             iteration, lambda episode, phase: writer.write(episode, iteration=iteration, phase=phase)
@@ -202,15 +218,35 @@ class Trainer:
                 f"None of the {len(episodes)} episodes of iteration {learner.iteration} could be scored. The "
                 f"first failed with:\n{episodes[0].error}"
             )
-        turns = TurnTable.from_episodes(scored)
+        replayed = self._replayed(store, learner.iteration, scored)
+        turns = TurnTable.from_episodes([*scored, *replayed])
         credited = self._credited(store, learner, turns)
         advantage_R = np.empty(0)
         if len(turns.turn_R):
-            advantage_R = self.recipe.guidance.credit(self.recipe.advantage, credited, teaching.guided_T)
-        metrics = {**rollout_metrics(scored, turns, advantage_R), **experience.metrics}
+            guided_T = np.append(teaching.guided_T, [False] * len(replayed))
+            advantage_R = self.recipe.guidance.credit(self.recipe.advantage, credited, guided_T)
+        own = TurnTable.from_episodes(scored) if replayed else turns
+        metrics = {**rollout_metrics(scored, own, advantage_R[: len(own.turn_R)]), **experience.metrics}
+        metrics["replayed"] = float(len(replayed))
         metrics["unscored"] = float(sum(not episode.outcome.scored for episode in episodes))
         with self._offending_kept(learner.iteration):
-            return {**metrics, **learner.learn(scored, credited, advantage_R, teaching.guided)}
+            guided = [*teaching.guided, *[False] * len(replayed)]
+            learned = learner.learn([*scored, *replayed], credited, advantage_R, guided)
+        if learned["gap_corrected"]:
+            self.progress.say(
+                f"Iteration {learner.iteration - 1}: the sampler is {learned['gap_mean']:.3g} nats off the trainer "
+                f"(limit {self.recipe.gap_limit:g}); corrected by importance weights truncated at {GAP_CAP:g}."
+            )
+        return {**metrics, **learned}
+
+    def _replayed(self, store: Store, iteration: int, fresh: Sequence[Episode]) -> list[Episode]:
+        """Return the episodes of earlier iterations to learn from as well."""
+        return self.recipe.replay.draw(
+            fresh,
+            iteration,
+            self.recipe.seed,
+            lambda earlier: store.episodes(self.run.name, iteration=earlier, phase="train"),
+        )
 
     def _credited(self, store: Store, learner: Learner, turns: TurnTable) -> TurnTable:
         """Return the table that credit is given by: with shaped rewards, and the drift where it is asked for."""
@@ -247,4 +283,6 @@ class Trainer:
         save_model(loaded.model, loaded.tokenizer, folder)
         if learner.tutor is not None:
             learner.tutor.save(folder)
+        if learner.average is not None:
+            learner.average.save(folder)
         self.memories.save(folder)

@@ -103,7 +103,7 @@ def test_an_experts_turns_are_in_the_context_and_in_no_loss(tokenizer: PreTraine
     assert (table.tokens_R == 0).tolist() == [n < len(answers) - 1 for n in range(len(episode.turns))]
     (row,) = pack([episode])
     assert set(row.turn.tolist()) == set(range(len(answers) - 1, len(episode.turns)))
-    assert episode.teaches
+    assert not episode.ended_in_prefix
 
 
 def test_an_episode_that_ends_in_its_prefix_teaches_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -114,7 +114,7 @@ def test_an_episode_that_ends_in_its_prefix_teaches_nothing(tokenizer: PreTraine
     agent = ChatAgent(policy_of(tokenizer))
     (episode,) = play(agent, EpisodePlan(task, "e", "g", 0, as_answers(shown.actions, agent)), max_turns=40)
     assert (episode.outcome, episode.score) == (Outcome.SUCCESS, 1.0)
-    assert (episode.teaches, episode.sampled_tokens, episode.versions.policy) == (False, 0, -1)
+    assert (episode.ended_in_prefix, episode.sampled_tokens, episode.versions.policy) == (True, 0, -1)
     assert sum(turn.reward for turn in episode.turns) == 1.0
 
 
@@ -123,7 +123,7 @@ def test_a_prefix_too_long_for_the_context_truncates(tokenizer: PreTrainedTokeni
     agent = ChatAgent(policy_of(tokenizer, max_context=400))
     (episode,) = play(agent, EpisodePlan(task, "e", "g", 0, ("look",) * 40), max_turns=60)
     assert (episode.outcome, episode.stop_reason) == (Outcome.TRUNCATED, StopReason.CONTEXT_OVERFLOW)
-    assert not episode.teaches
+    assert episode.ended_in_prefix
 
 
 @pytest.mark.parametrize("agent", [OracleAgent(), ScriptedAgent(["look"])])

@@ -1,0 +1,39 @@
+"""What an iteration learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentgym.core.trace import Episode
+
+Keep: TypeAlias = Callable[[Episode, str], None]
+"""Told each episode as it ends, with its phase: `train`, or `guided` for what another policy did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """Episodes to learn from, and figures of all that was played for them."""
+
+    episodes: Sequence[Episode]
+    guided: Sequence[bool] = ()
+    """Which of them another policy played, or this one at another time; empty: none."""
+    metrics: dict[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def guided_T(self) -> NDArray[np.bool_]:
+        """`guided` for each of the T episodes."""
+        return np.array(self.guided or [False] * len(self.episodes), np.bool_)
+
+    def teaching(self) -> Experience:
+        """Return those that can teach: with a score, and not over before the policy acted."""
+        kept = [
+            (episode, bool(guided))
+            for episode, guided in zip(self.episodes, self.guided_T, strict=True)
+            if episode.outcome.scored and not episode.ended_in_prefix
+        ]
+        return Experience([episode for episode, _ in kept], [guided for _, guided in kept], self.metrics)
