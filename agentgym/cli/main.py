@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from agentgym import __version__
+from agentgym.cli.bench import app as bench
 from agentgym.cli.console import error_console, show_error
 from agentgym.cli.environments import check, envs, play
 from agentgym.cli.evaluation import evaluate
@@ -33,6 +34,7 @@ for command in (quickstart, envs, play, check, train):
     app.command()(command)
 app.command(name="eval")(evaluate)
 app.add_typer(recipes, name="recipes")
+app.add_typer(bench, name="bench")
 
 
 def _show_version(wanted: bool) -> None:
