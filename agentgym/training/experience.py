@@ -37,3 +37,8 @@ class Experience:
             if episode.outcome.scored and not episode.ended_in_prefix
         ]
         return Experience([episode for episode, _ in kept], [guided for _, guided in kept], self.metrics)
+
+    def joined(self, more: Sequence[Episode]) -> Experience:
+        """Return these and `more`, which the policy itself has played."""
+        guided = [*self.guided_T.tolist(), *[False] * len(more)]
+        return Experience([*self.episodes, *more], guided, self.metrics)

@@ -6,7 +6,7 @@ dropped on resume and done again, with the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
@@ -14,6 +14,7 @@ from time import perf_counter
 import numpy as np
 
 from agentgym.core.errors import InfrastructureError, StoreFault
+from agentgym.core.trace import Episode
 from agentgym.policies.local import LocalPolicy
 from agentgym.policies.models import LoadedModel, save_model
 from agentgym.store.store import Store
@@ -167,7 +168,9 @@ class Trainer:
         if learner.reference is not None and learner.iteration == self.recipe.replay.renewal > 0:
             learner.renew_reference()
             save_model(loaded.model, loaded.tokenizer, self.run.renewed_reference)
-            self.progress.say(f"The policy after {learner.iteration} iterations is the reference from here on.")
+            self.progress.say(
+                f"The policy after {learner.iteration} iterations is the reference from here on."
+            )
 
     def _iterate(
         self,
@@ -219,19 +222,18 @@ class Trainer:
                 f"first failed with:\n{episodes[0].error}"
             )
         replayed = self._replayed(store, learner.iteration, scored)
-        turns = TurnTable.from_episodes([*scored, *replayed])
+        lessons = teaching.joined(replayed)
+        turns = TurnTable.from_episodes(lessons.episodes)
         credited = self._credited(store, learner, turns)
         advantage_R = np.empty(0)
         if len(turns.turn_R):
-            guided_T = np.append(teaching.guided_T, [False] * len(replayed))
-            advantage_R = self.recipe.guidance.credit(self.recipe.advantage, credited, guided_T)
+            advantage_R = self.recipe.guidance.credit(self.recipe.advantage, credited, lessons.guided_T)
         own = TurnTable.from_episodes(scored) if replayed else turns
         metrics = {**rollout_metrics(scored, own, advantage_R[: len(own.turn_R)]), **experience.metrics}
         metrics["replayed"] = float(len(replayed))
         metrics["unscored"] = float(sum(not episode.outcome.scored for episode in episodes))
         with self._offending_kept(learner.iteration):
-            guided = [*teaching.guided, *[False] * len(replayed)]
-            learned = learner.learn([*scored, *replayed], credited, advantage_R, guided)
+            learned = learner.learn(lessons.episodes, credited, advantage_R, lessons.guided)
         if learned["gap_corrected"]:
             self.progress.say(
                 f"Iteration {learner.iteration - 1}: the sampler is {learned['gap_mean']:.3g} nats off the trainer "
