@@ -32,6 +32,41 @@ class Guidance(Part, kind="guidance"):
 
     asks_for_expert: ClassVar[bool] = False
     """Whether solutions are taken from an expert, whom the part's `expert` names."""
+
+    @property
+    @abstractmethod
+    def most_replaced(self) -> int:
+        """Most members of a group that are replaced; 0 where nobody helps."""
+
+    @abstractmethod
+    def loss(self, batch: TokenBatch) -> Clipped:
+        """Return the loss of each token as that of a guided one, and whether it was clipped; shape (N,)."""
+
+    @abstractmethod
+    def credit(self, advantage: Advantage, turns: TurnTable, guided_T: NDArray[np.bool_]) -> Values:
+        """Return the advantage of each turn, shape (R,); `guided_T` tells the trajectories of others."""
+
+
+class NoGuidance(Guidance, name="none"):
+    """Groups that always fail stay as they are."""
+
+    @property
+    def most_replaced(self) -> int:
+        """Return 0."""
+        return 0
+
+    def loss(self, batch: TokenBatch) -> Clipped:
+        """Return 0: there is no guided token."""
+        return Clipped(torch.zeros_like(batch.logp_N), torch.zeros_like(batch.logp_N, dtype=torch.bool))
+
+    def credit(self, advantage: Advantage, turns: TurnTable, guided_T: NDArray[np.bool_]) -> Values:
+        """Return the advantage of each turn, shape (R,)."""
+        return advantage(turns)
+
+
+class Helped(Guidance):
+    """Guidance by replacement of failed members."""
+
     members: int = Field(default=1, ge=1)
     """Most members of a group that are replaced; one of the policy's own always stays."""
     statistics: GroupStatistics = "own"
@@ -39,13 +74,9 @@ class Guidance(Part, kind="guidance"):
     them scored the same. `all`: guided members count in it like the others."""
 
     @property
-    def guides(self) -> bool:
-        """Whether anything of another policy can enter."""
-        return True
-
-    @abstractmethod
-    def loss(self, batch: TokenBatch) -> Clipped:
-        """Return the loss of each token as that of a guided one, and whether it was clipped; shape (N,)."""
+    def most_replaced(self) -> int:
+        """`members`."""
+        return self.members
 
     def credit(self, advantage: Advantage, turns: TurnTable, guided_T: NDArray[np.bool_]) -> Values:
         """Return the advantage of each turn, shape (R,); `guided_T` tells the trajectories of others.
@@ -65,20 +96,7 @@ class Guidance(Part, kind="guidance"):
         return advantage_R
 
 
-class NoGuidance(Guidance, name="none"):
-    """Groups that always fail stay as they are."""
-
-    @property
-    def guides(self) -> bool:
-        """Return False."""
-        return False
-
-    def loss(self, batch: TokenBatch) -> Clipped:
-        """Return 0: there is no guided token."""
-        return Clipped(torch.zeros_like(batch.logp_N), torch.zeros_like(batch.logp_N, dtype=torch.bool))
-
-
-class TeacherGuidance(Guidance, name="teacher"):
+class TeacherGuidance(Helped, name="teacher"):
     """AMPO: teachers play the task, and of what succeeds the policy learns what it finds most probable.
 
     The loss of a guided token is -A f(p) with f = p / (p + `offset`), unclipped: its gradient does not vanish
@@ -98,7 +116,7 @@ class TeacherGuidance(Guidance, name="teacher"):
         return Clipped(loss_N, torch.zeros_like(loss_N, dtype=torch.bool))
 
 
-class ExpertGuidance(Guidance, name="expert"):
+class ExpertGuidance(Helped, name="expert"):
     """BEPA: the policy's own newest success on the task, or else an expert's solution.
 
     The loss of a guided token is -A min(r, `most`) with r its probability now over its probability when it

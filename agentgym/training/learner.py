@@ -53,7 +53,7 @@ class Update:
             recipe.rollout.temperature,
             recipe.gap_limit if recipe.data.on_policy else math.inf,
             recipe.corrections,
-            recipe.guidance.loss if recipe.guidance.guides else None,
+            recipe.guidance.loss if recipe.guidance.most_replaced else None,
         )
         return cls(objective, recipe.schedule, recipe.shaping, recipe.proximal, recipe.gap_action)
 

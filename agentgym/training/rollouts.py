@@ -127,7 +127,7 @@ class Rollouts:
             return list(groups)
         failing = [group for group in groups if group.fails and len(group.scored) > 1]
         offers = dict(zip([group.id for group in failing], self._guide.offers(failing), strict=True))
-        members = self._recipe.guidance.members
+        members = self._recipe.guidance.most_replaced
         helped = [group.with_help(offers.get(group.id, []), members) for group in groups]
         for group in helped:
             for episode, guided in zip(group.episodes, group.guided, strict=True):

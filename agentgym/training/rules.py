@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from agentgym.training.rollout_rules import expert_to_ask, members_to_spare, something_to_play
+
 if TYPE_CHECKING:
     from agentgym.training.recipe import Recipe
 
@@ -63,4 +65,12 @@ def teacher_to_ask(recipe: Recipe) -> str | None:
     return None
 
 
-RULES: tuple[Rule, ...] = (tokenizer_needs_text, whole_rows_for_all_tokens, groups_to_compare, teacher_to_ask)
+RULES: tuple[Rule, ...] = (
+    tokenizer_needs_text,
+    whole_rows_for_all_tokens,
+    groups_to_compare,
+    teacher_to_ask,
+    expert_to_ask,
+    members_to_spare,
+    something_to_play,
+)

@@ -1,0 +1,88 @@
+"""Rules about how a recipe's episodes are played; see `agentgym.training.rules`."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentgym.core.env import AgentEnv
+from agentgym.core.errors import AgentGymError
+from agentgym.registry import make
+
+if TYPE_CHECKING:
+    from agentgym.training.recipe import Recipe
+
+
+def expert_to_ask(recipe: Recipe) -> str | None:
+    """Who replays or shows an expert's solutions needs an expert."""
+    for key, part, without in (
+        ("curriculum", recipe.curriculum, "'f2b', which needs no expert"),
+        ("guidance", recipe.guidance, "'teacher' with guidance.teachers, or leave it 'none'"),
+    ):
+        expert = getattr(part, "expert", "")
+        if not part.asks_for_expert or not expert:
+            continue
+        if expert == "oracle" and not _has_oracle(recipe):
+            return (
+                f"the {key} {part.name!r} asks the oracle of {recipe.environment.id}, which has none. Set "
+                f"`{key}.expert` to the directory of a run that has solved train tasks, or `{key}` to {without}."
+            )
+        if expert != "oracle" and not (Path(expert) / "store.sqlite").is_file():
+            return (
+                f"`{key}.expert` is {expert!r}, but no run is there: give the directory of a run that has "
+                f"solved train tasks, or 'oracle', or set `{key}` to {without}."
+            )
+    return None
+
+
+def _has_oracle(recipe: Recipe) -> bool:
+    """Return whether the environment overrides `oracle`; one that cannot be made is complained of elsewhere."""
+    try:
+        env = make(recipe.environment.id, **recipe.environment.options)
+    except (AgentGymError, ImportError):
+        return True
+    with closing(env):
+        return type(env).oracle is not AgentEnv.oracle
+
+
+def members_to_spare(recipe: Recipe) -> str | None:
+    """What is about the members of a group needs several of them."""
+    size = recipe.rollout.group_size
+    if recipe.guidance.most_replaced >= size:
+        return (
+            f"`guidance.members = {recipe.guidance.most_replaced}` would replace whole groups of {size}: set it below "
+            "`rollout.group_size`."
+        )
+    if size > 1:
+        return None
+    if recipe.sampling.compares_outcomes:
+        return (
+            f"the sampling {recipe.sampling.name!r} keeps every group of one. Set `rollout.group_size` to 2 or "
+            "more, or `sampling` to 'prioritised', which needs no group."
+        )
+    if recipe.branching.name != "none":
+        return (
+            f"the branching {recipe.branching.name!r} needs members to branch off. Set `rollout.group_size` to 2 "
+            "or more."
+        )
+    return None
+
+
+def something_to_play(recipe: Recipe) -> str | None:
+    """Recorded episodes are taken as they are."""
+    if recipe.data.on_policy:
+        return None
+    chosen = {
+        "curriculum": recipe.curriculum.name != "none",
+        "branching": recipe.branching.name != "none",
+        "guidance": recipe.guidance.name != "none",
+        "sampling": recipe.sampling.name != "uniform",
+    }
+    asked = [key for key, there in chosen.items() if there]
+    if not asked:
+        return None
+    return (
+        f"{', '.join(asked)} would change how episodes are played, but `data` is {recipe.data.name!r}: leave "
+        f"{'it' if len(asked) == 1 else 'them'} out, or set `data` to 'rollouts'."
+    )
