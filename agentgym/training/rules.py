@@ -9,9 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from agentgym.training.loss_rules import (
-    ratio_of_the_clip,
     turns_in_sequence,
-    two_policies_to_compare,
     whole_pairs,
 )
 from agentgym.training.rollout_rules import expert_to_ask, members_to_spare, something_to_play
@@ -71,26 +69,6 @@ def teacher_to_ask(recipe: Recipe) -> str | None:
     return None
 
 
-def two_policies_to_correct_between(recipe: Recipe) -> str | None:
-    """Corrections weigh the proximal policy against the sampler."""
-    if recipe.proximal.name != "sampler" or not any(part.to_proximal for part in recipe.corrections):
-        return None
-    return (
-        "`corrections` weigh what the proximal policy does against what the sampler did, and `proximal` is the "
-        "sampler itself: set `proximal` to 'recomputed' or 'average'."
-    )
-
-
-def centre_to_clip_around(recipe: Recipe) -> str | None:
-    """The centred clip is for ratios to the sampler, and its centre is what the proximal policy does."""
-    if recipe.clip.name != "centred" or (recipe.ratio.to_sampler and recipe.proximal.name != "sampler"):
-        return None
-    return (
-        f"the clip 'centred' does not fit the ratio {recipe.ratio.name!r} with `proximal` {recipe.proximal.name!r}: "
-        "set `ratio` to 'behaviour' and `proximal` to 'recomputed', or take the clip 'ppo'."
-    )
-
-
 def gap_to_correct(recipe: Recipe) -> str | None:
     """A ratio to the sampler makes up for the gap already."""
     if recipe.gap_action != "correct" or not recipe.ratio.to_sampler:
@@ -109,11 +87,7 @@ RULES: tuple[Rule, ...] = (
     expert_to_ask,
     members_to_spare,
     something_to_play,
-    two_policies_to_correct_between,
-    centre_to_clip_around,
     gap_to_correct,
     turns_in_sequence,
     whole_pairs,
-    two_policies_to_compare,
-    ratio_of_the_clip,
 )

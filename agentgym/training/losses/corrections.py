@@ -21,9 +21,6 @@ Level = Literal["token", "turn", "trajectory"]
 class Correction(LossPart, kind="correction"):
     """A factor on each token's policy loss, without gradient. Several multiply."""
 
-    to_proximal: ClassVar[bool] = True
-    """Whether it is about the ratio of the proximal policy to the sampler."""
-
     @abstractmethod
     def __call__(self, batch: TokenBatch) -> Tensor:
         """Return the factor of each token, shape (N,)."""
@@ -116,7 +113,6 @@ class LeftBehind(Correction, name="left_behind"):
 
     limit: float = Field(default=0.1, ge=0)
     """In nats per token."""
-    to_proximal: ClassVar[bool] = False
 
     def __call__(self, batch: TokenBatch) -> Tensor:
         """Return 0 for the tokens of such turns and 1 for the others, shape (N,)."""

@@ -7,7 +7,7 @@ token's own log-probability (as in GSPO-token), so that the weights of the aggre
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 from pydantic import PrivateAttr
 from torch import Tensor
@@ -50,24 +50,6 @@ class BehaviourRatio(Ratio, name="behaviour"):
     def __call__(self, batch: TokenBatch) -> Tensor:
         """Return logp - sampler's, clamped to [-20, 20], shape (N,)."""
         return (batch.logp_N - batch.need("sampler_logp_N")).clamp(-20.0, 20.0)
-
-
-class ReferenceRatio(Ratio, name="reference"):
-    """The ratio to the reference policy: with the clip `cispo` and advantages that are not negative, A-LoL's loss
-    -A r logp (arXiv 2305.14718).
-    """
-
-    level: Literal["token", "turn"] = "turn"
-    """Of each token (A-LoL seq.), or of a whole turn, the product over its tokens (A-LoL)."""
-    needs = frozenset({"reference"})
-
-    def __call__(self, batch: TokenBatch) -> Tensor:
-        """Return logp - reference, for `turn` its sum over each token's turn, clamped to [-20, 20], shape (N,)."""
-        log_ratio_N = batch.logp_N - batch.need("reference_logp_N")
-        if self.level == "turn":
-            sum_R = sums_by(batch.turn_N, log_ratio_N.detach())
-            log_ratio_N = _with_gradient(batch, sum_R[batch.turn_N])
-        return log_ratio_N.clamp(-20.0, 20.0)
 
 
 class TurnRatio(Ratio, name="turn"):
