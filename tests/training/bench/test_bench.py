@@ -86,7 +86,7 @@ def test_what_is_done_is_not_done_again(bench: tuple[Plan, list[Row]], tmp_path:
 def test_runs_of_another_plan_are_not_mixed_in(bench: tuple[Plan, list[Row]]) -> None:
     plan, _ = bench
     other = replace(plan, settings=(*plan.settings, "optimiser.lr=1e-5"))
-    with pytest.raises(UsageError, match="made with other settings.*choose another --out"):
+    with pytest.raises(UsageError, match=r"made with other settings.*choose another --out"):
         Bench(other, Silent()).carry_out()
 
 
