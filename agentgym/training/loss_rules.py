@@ -51,3 +51,24 @@ def whole_pairs(recipe: Recipe) -> str | None:
             "a group may be in different ones. Set it to 1; `tokens_per_microbatch` bounds the memory."
         )
     return None
+
+
+def two_policies_to_compare(recipe: Recipe) -> str | None:
+    """What weighs the proximal policy against the sampler needs them to be two."""
+    idle = [part.name for part in recipe.corrections if part.to_proximal]
+    if recipe.proximal.name != "sampler" or not idle:
+        return None
+    return (
+        f"the correction {idle[0]!r} is about the proximal policy against the sampler, but `proximal` is the "
+        "sampler itself: nothing would be corrected. Set `proximal` to 'recomputed' or 'average'."
+    )
+
+
+def centre_to_clip_around(recipe: Recipe) -> str | None:
+    """The centred clip is for ratios to the sampler, and its centre is what the proximal policy does."""
+    if recipe.clip.name != "centred" or (recipe.ratio.to_sampler and recipe.proximal.name != "sampler"):
+        return None
+    return (
+        f"the clip 'centred' does not fit the ratio {recipe.ratio.name!r} with `proximal` {recipe.proximal.name!r}. "
+        "Set `ratio` to 'behaviour' and `proximal` to 'recomputed', or `clip` to 'ppo'."
+    )

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from agentgym.training.loss_rules import (
+    centre_to_clip_around,
     turns_in_sequence,
+    two_policies_to_compare,
     whole_pairs,
 )
 from agentgym.training.rollout_rules import expert_to_ask, members_to_spare, something_to_play
@@ -90,4 +92,6 @@ RULES: tuple[Rule, ...] = (
     gap_to_correct,
     turns_in_sequence,
     whole_pairs,
+    two_policies_to_compare,
+    centre_to_clip_around,
 )

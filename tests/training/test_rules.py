@@ -28,8 +28,8 @@ REFUSED = {
         ["clip=dpo", "advantage=pair", "schedule.minibatches=2"],
         "`schedule.minibatches = 2` would tear pairs apart",
     ),
-    "a correction of nothing": (["corrections=truncated_importance"], "set `proximal` to 'recomputed'"),
-    "a clip for another ratio": (["clip=centred", "proximal=recomputed"], "centred"),
+    "a correction of nothing": (["corrections=truncated_importance"], "Set `proximal` to 'recomputed'"),
+    "a clip for another ratio": (["clip=centred", "proximal=recomputed"], "Set `ratio` to 'behaviour'"),
     "back to front without an expert": (
         ["curriculum={name = 'b2f', expert = 'no/such/run'}"],
         "or set `curriculum` to 'f2b', which needs no expert",
