@@ -12,6 +12,9 @@ from pydantic import Field, model_validator
 from agentgym.training.advantages.base import Advantage, Singleton
 from agentgym.training.turns import Samples, TurnTable, Values
 
+LEAST_SPREAD = 1e-6
+"""Rates that differ by less are equal: a distribution fitted to them would be a spike of no precision."""
+
 
 class Scored(Advantage):
     """An advantage that takes the return for a success rate: `worst` is 0, `best` is 1."""
@@ -59,21 +62,24 @@ class BetaNormalised(Scored, name="beta"):
 
     def weights(self, rate_G: Values, fitted_G: Values) -> Values:
         """Return 1 / density of each rate, at most `cap`, with the density fitted to the rates `fitted_G`."""
-        constant = not len(fitted_G) or np.ptp(fitted_G) == 0
-        if constant and not (self.fit_equal_rates and len(fitted_G) > 1):
+        equal = not len(fitted_G) or float(np.ptp(fitted_G)) < LEAST_SPREAD
+        if equal and not (self.fit_equal_rates and len(fitted_G) > 1):
             return np.ones(len(rate_G))
+        if equal:
+            return np.full(len(rate_G), math.nan)
         mean, variance = float(fitted_G.mean()), float(fitted_G.var(ddof=1))
-        spread = mean * (1 - mean)
-        strength = spread / variance - 1 if variance else math.inf if spread else math.nan
+        strength = mean * (1 - mean) / variance - 1
         alpha, beta = (max(1.0, 1 + strength * share / 3) for share in (mean, 1 - mean))
-        return np.array(
-            [min(1 / density, self.cap) if density else self.cap for density in _beta(rate_G, alpha, beta)]
-        )
+        most = math.log(self.cap)
+        return np.array([math.exp(min(-_log_beta(rate, alpha, beta), most)) for rate in rate_G.tolist()])
 
 
-def _beta(rates: Values, alpha: float, beta: float) -> list[float]:
-    """Return the density of Beta(alpha, beta), both at least 1, at each rate; NaN where they are infinite."""
-    if not math.isfinite(alpha + beta):
-        return [math.nan] * len(rates)
+def _log_beta(rate: float, alpha: float, beta: float) -> float:
+    """Return the logarithm of the density of Beta(alpha, beta), both at least 1, at a rate."""
     log_norm = math.lgamma(alpha + beta) - math.lgamma(alpha) - math.lgamma(beta)
-    return [math.exp(log_norm) * rate ** (alpha - 1) * (1 - rate) ** (beta - 1) for rate in rates.tolist()]
+    return log_norm + _times_log(alpha - 1, rate) + _times_log(beta - 1, 1 - rate)
+
+
+def _times_log(factor: float, value: float) -> float:
+    """Return factor x log value, with 0 x log 0 = 0."""
+    return factor * (math.log(value) if value > 0 else -math.inf) if factor else 0.0
