@@ -28,7 +28,8 @@ class TurnTable:
     turn_R: Indices
     """Position of the turn in its trajectory, from 0."""
     state_R: Indices
-    """Code of (group, state key): equal exactly for equal states in the same group."""
+    """Code of (group, state key): equal exactly for equal states in the same group. Replayed turns, whose actions
+    were not the policy's, are each on their own."""
     reward_R: Values
     """What the turn's action earned."""
     valid_R: NDArray[np.bool_]
@@ -47,6 +48,10 @@ class TurnTable:
     """Id of the trajectory's task."""
     episode_T: Sequence[str] = ()
     """Id of the trajectory's episode."""
+    value_R: Values | None = None
+    """How good the critic holds the state of each turn to be; present if the recipe has a critic."""
+    quality_R: Values | None = None
+    """How good it holds the turn's answer to be; present if the critic judges answers."""
     drift_T: Values | None = None
     """How far the policy has moved since the task was played before this batch: the mean absolute change, in
     nats, of the log-probabilities of the tokens sampled then; 0 where there is no such play."""
@@ -65,7 +70,10 @@ class TurnTable:
         return cls(
             trajectory_R=np.array([t for t, _, _ in turns], np.int64),
             turn_R=np.array([n for _, n, _ in turns], np.int64),
-            state_R=codes((int(group_T[t]), turn.state_key) for t, _, turn in turns),
+            state_R=codes(
+                (t, n, "replayed") if turn.replayed else (int(group_T[t]), turn.state_key)
+                for t, n, turn in turns
+            ),
             reward_R=np.array([turn.reward for _, _, turn in turns], np.float64),
             valid_R=np.array([turn.valid for _, _, turn in turns], np.bool_),
             tokens_R=np.array([int(turn.loss_mask.sum()) for _, _, turn in turns], np.int64),
