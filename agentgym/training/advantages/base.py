@@ -5,7 +5,8 @@ Rules that published code leaves to chance are settings here:
 - a group whose values are all equal gets exactly 0, whatever the floating-point noise;
 - a group of one gets 0 (`singleton="zero"`: nothing to compare with), or its raw value as verl does;
 - episode statistics count each trajectory once (`statistics="trajectory"`), or once per turn as
-  verl-agent does, which biases the baseline towards long, mostly failing trajectories;
+  verl-agent does, which biases the baseline towards long, mostly failing trajectories; verl-agent's other
+  setting lets the first turn, with the penalty on it, stand for the trajectory (`statistics="first_turn"`);
 - an invalid action is paid for by its turn alone (`penalty_at`), or before the statistics, or before discounting.
 
 How much a turn weighs in the loss, 1 or 1/T, is not decided here but by the aggregation: `turn_mean` and
@@ -26,7 +27,7 @@ from agentgym.training.parts import Part
 from agentgym.training.turns import Indices, Samples, TurnTable, Values
 
 Singleton = Literal["zero", "raw"]
-Statistics = Literal["trajectory", "turn"]
+Statistics = Literal["trajectory", "turn", "first_turn"]
 PenaltyPlace = Literal["advantage", "return", "reward"]
 
 EPSILON = 1e-6
@@ -39,6 +40,8 @@ AS_IN_VERL_AGENT = {"statistics": "turn", "singleton": "raw", "penalty_at": "ret
 class Advantage(Part, kind="advantage"):
     """How good each turn was."""
 
+    judged: ClassVar[tuple[str, ...]] = ()
+    """What a critic must judge for it: of "value" and "quality"."""
     asks_for_drift: ClassVar[bool] = False
     """Whether it reads `TurnTable.drift_T`, which costs a forward pass over the plays named in `last_played`."""
 
@@ -81,7 +84,7 @@ class GroupBaseline(Penalised):
     """The trajectory's return minus a baseline of its group, times a scale of the group."""
 
     statistics: Statistics = "trajectory"
-    """Whether the group's statistics count trajectories, or turns."""
+    """Whether the group's statistics count trajectories, turns, or first turns (as their own penalties leave them)."""
     singleton: Singleton = "zero"
     """What a group of one gets."""
 
@@ -97,10 +100,11 @@ class GroupBaseline(Penalised):
         """Return scale x (return - baseline) for each turn, shape (R,)."""
         turns = self.charged(turns)
         score_R, group_R = turns.score_R - self.penalty(turns, "return"), turns.group_R
-        if self.statistics == "turn":
-            samples, length_S = Samples.of(score_R, group_R), turns.tokens_R
-        else:
+        if self.statistics == "trajectory":
             samples, length_S = Samples.of(turns.score_T, turns.group_T), turns.tokens_T
+        else:
+            counted_R = (turns.turn_R == 0) | (self.statistics == "turn")
+            samples, length_S = Samples.of(score_R[counted_R], group_R[counted_R]), turns.tokens_R[counted_R]
         baseline_G = self.baseline(samples, length_S.astype(np.float64))
         compared_R = samples.centred(score_R, baseline_G, group_R)
         alone_R = (samples.size_G == 1)[group_R]
