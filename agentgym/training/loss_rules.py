@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentgym.training.advantages.pairs import Future, Pair
+from agentgym.training.losses.corrections import Rejection, TruncatedImportance
 from agentgym.training.losses.preference import PairLoss
 from agentgym.training.schedules.base import Simultaneous
 from agentgym.training.schedules.sequential import Sequential
@@ -55,7 +56,7 @@ def whole_pairs(recipe: Recipe) -> str | None:
 
 def two_policies_to_compare(recipe: Recipe) -> str | None:
     """What weighs the proximal policy against the sampler needs them to be two."""
-    idle = [part.name for part in recipe.corrections if part.to_proximal]
+    idle = [part.name for part in recipe.corrections if isinstance(part, TruncatedImportance | Rejection)]
     if recipe.proximal.name != "sampler" or not idle:
         return None
     return (
