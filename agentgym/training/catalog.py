@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from agentgym.training import branching, curricula, guidance, proximal, replay, task_sampling
+from agentgym.training import branching, critique, curricula, guidance, proximal, replay, task_sampling
 from agentgym.training.advantages import batch as batch_advantage
 from agentgym.training.advantages import (
     beta,
+    critic,
     group,
     hierarchy,
     mixed,
@@ -17,6 +18,7 @@ from agentgym.training.advantages import (
     stepwise,
     tracker,
 )
+from agentgym.training.critics import extraction, regressions
 from agentgym.training.losses import (
     adaptive_clips,
     aggregations,
@@ -47,9 +49,12 @@ __all__ = [
     "clips",
     "corrections",
     "covariance_clips",
+    "critic",
+    "critique",
     "curricula",
     "distillation",
     "entropy",
+    "extraction",
     "group",
     "groups",
     "guidance",
@@ -66,6 +71,7 @@ __all__ = [
     "ratios",
     "raw",
     "rec_clip",
+    "regressions",
     "regularisers",
     "replay",
     "returns",

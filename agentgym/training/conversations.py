@@ -97,6 +97,13 @@ def inserted(messages: Sequence[Message], place: int, text: str) -> list[Message
     return changed
 
 
+def without(messages: Sequence[Message], place: int, text: str) -> list[Message]:
+    """Return the messages as they were before `text` was `inserted` at `place`."""
+    changed = list(messages)
+    changed[place] = replace(changed[place], content=changed[place].content.replace(f"\n\n{text}", "", 1))
+    return changed
+
+
 def task_message(messages: Sequence[Message]) -> int:
     """Return the place of the message that tells the task: the first of the user's."""
     return next(place for place, message in enumerate(messages) if message.role == "user")

@@ -32,6 +32,8 @@ class Guidance(Part, kind="guidance"):
 
     asks_for_expert: ClassVar[bool] = False
     """Whether solutions are taken from an expert, whom the part's `expert` names."""
+    retries: ClassVar[bool] = False
+    """Whether every member tries again after a critique; the second attempts join its group as guided ones."""
 
     @property
     @abstractmethod

@@ -54,6 +54,12 @@ class Group:
         """Whether none of the scored members succeeded."""
         return not any(episode.success for episode in self.scored)
 
+    def with_more(self, others: Sequence[Episode]) -> Group:
+        """Return the group with helpers as members besides its own."""
+        count = len(self.episodes)
+        places = frozenset(range(count, count + len(others)))
+        return replace(self, episodes=[*self.episodes, *others], helpers=self.helpers | places)
+
     def with_help(self, help_: Sequence[Episode], members: int) -> Group:
         """Return the group with at most `members` of its last scored members replaced, and at least one kept."""
         places = [place for place, episode in enumerate(self.episodes) if episode.outcome.scored][1:]

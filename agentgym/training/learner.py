@@ -18,7 +18,7 @@ from agentgym.training.losses.objective import Objective
 from agentgym.training.metrics import teaching_metrics
 from agentgym.training.offending import check_turns
 from agentgym.training.packing import Row, pack
-from agentgym.training.proximal import Average, Proximal, Sampler
+from agentgym.training.proximal import Average, Proximal, Reference, Sampler
 from agentgym.training.proximal_average import ProximalAverage
 from agentgym.training.recipe import GapAction, OptimiserSection, Recipe
 from agentgym.training.schedules.base import Schedule, Simultaneous
@@ -41,6 +41,8 @@ class Update:
     proximal: Proximal = field(default_factory=Sampler)
     gap_action: GapAction = "stop"
     """What happens where the sampler's gap is above the objective's limit."""
+    judged: bool = False
+    """Whether a critic reads the features of the reference."""
 
     @classmethod
     def of(cls, recipe: Recipe) -> Update:
@@ -53,14 +55,16 @@ class Update:
             recipe.rollout.temperature,
             recipe.gap_limit if recipe.data.on_policy else math.inf,
             recipe.corrections,
-            recipe.guidance.loss if recipe.guidance.most_replaced else None,
+            recipe.guidance.loss if recipe.guidance.name != "none" else None,
         )
-        return cls(objective, recipe.schedule, recipe.shaping, recipe.proximal, recipe.gap_action)
+        judged = bool(recipe.critic.heads)
+        return cls(objective, recipe.schedule, recipe.shaping, recipe.proximal, recipe.gap_action, judged)
 
     @property
     def needs(self) -> frozenset[str]:
         """The columns and distributions that its parts ask for."""
-        return self.objective.needs.union(*(part.needs for part in self.shaping))
+        features = frozenset({"reference"} if self.judged else ())
+        return self.objective.needs.union(self.proximal.needs, features, *(part.needs for part in self.shaping))
 
     @property
     def reads_entropy(self) -> bool:
@@ -243,6 +247,8 @@ class Learner:
             tokens = replace(tokens, proximal_logp_N=proximal_logp_N, entropy_N=own.entropy_N)
         if self.reference is not None:
             tokens = replace(tokens, reference_logp_N=self.score(self.reference, rows, len(tokens)).logp_N)
+        if isinstance(update.proximal, Reference):
+            tokens = replace(tokens, proximal_logp_N=tokens.reference_logp_N)
         return tokens
 
     def score(self, model: PreTrainedModel, rows: Sequence[Row], count: int) -> Scores:

@@ -12,6 +12,7 @@ import numpy as np
 from agentgym.core.task import Task
 from agentgym.core.trace import Episode
 from agentgym.policies.local import LocalPolicy
+from agentgym.policies.rendering import ChatRenderer
 from agentgym.rollout.collect import EpisodePlan, collect, plan_groups
 from agentgym.training.assembly import make_agent, make_env, train_tasks
 from agentgym.training.curricula import BackToFront
@@ -20,6 +21,7 @@ from agentgym.training.experience import Experience, Keep
 from agentgym.training.experts import Experts
 from agentgym.training.guides import Group, Guide
 from agentgym.training.recipe import Recipe
+from agentgym.training.second_attempts import SecondTries
 from agentgym.training.task_sampling import Priority
 
 
@@ -38,6 +40,7 @@ class Rollouts:
     def __init__(self, recipe: Recipe, policy: LocalPolicy, guide: Guide | None = None) -> None:
         self._recipe = recipe
         self._agent = make_agent(recipe, policy, recipe.rollout.temperature)
+        self._policy = policy
         self._guide = guide
         self._experts: Experts | None = None
         self._tasks = train_tasks(recipe)
@@ -122,7 +125,9 @@ class Rollouts:
         return replace(plan, prefix=as_answers(shown, self._agent))
 
     def _helped(self, groups: Sequence[Group], keep: Keep) -> list[Group]:
-        """Return the groups, with help in those that always fail."""
+        """Return the groups, with help in those that always fail, or second attempts in all."""
+        if self._recipe.guidance.retries:
+            return self._retried(groups, keep)
         if self._guide is None:
             return list(groups)
         failing = [group for group in groups if group.fails and len(group.scored) > 1]
@@ -135,6 +140,23 @@ class Rollouts:
                     keep(episode, "guided")
         return helped
 
+    def _retried(self, groups: Sequence[Group], keep: Keep) -> list[Group]:
+        """Return the groups with a second attempt for each scored member."""
+        tries = SecondTries(
+            self._agent,
+            ChatRenderer(self._policy.tokenizer),
+            lambda: make_env(self._recipe),
+            self._recipe.environment.max_turns,
+            self._recipe.rollout.concurrency,
+        )
+        seconds = tries.after([episode for group in groups for episode in group.scored])
+        for episode in seconds:
+            keep(episode, "guided")
+        return [
+            group.with_more([episode for episode in seconds if episode.group_id == group.id])
+            for group in groups
+        ]
+
     def _metrics(
         self, iteration: int, own: Sequence[Group], batch: Sequence[Group], kept: int
     ) -> dict[str, float]:
@@ -145,7 +167,7 @@ class Rollouts:
             found["success"] = float(np.mean([episode.success for episode in scored]))
         if recipe.sampling.most_rounds > 1:
             found |= {"groups_played": float(len(own)), "groups_kept": float(kept)}
-        if self._guide is not None:
+        if recipe.guidance.name != "none":
             found["guided_episodes"] = float(sum(sum(group.guided) for group in batch))
         if recipe.curriculum.name != "none" or recipe.branching.name != "none":
             turns = recipe.curriculum.turn_limit(iteration, recipe.environment.max_turns)

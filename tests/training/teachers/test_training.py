@@ -35,7 +35,7 @@ SMALL = [
     "optimiser.lr=1e-3",
     "checkpoint.keep=9",
 ]
-RECIPES = ["opd", "opd_exact", "opsd", "sdpo", "hindsight", "tcod_f2b", "tcod_b2f"]
+RECIPES = ["opd", "opd_exact", "opsd", "sdpo", "hindsight", "tcod_f2b", "tcod_b2f", "rltf_sd"]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def student_recipe(name: str, teacher: Run, *settings: str) -> Recipe:
     """Return a recipe's parts in the small conditions, for a student that starts where the teacher did."""
     table = compose(read_table("quickstart"), read_table(name))
     table = apply_overrides(table, [*SMALL, *settings])
-    if table["teacher"]["name"] == "model":
+    if table.get("teacher", {}).get("name") == "model":
         table["teacher"]["path"] = str(teacher.path)
     table["model"] = {"path": str(teacher.warm_start)}
     del table["warm_start"]
@@ -61,11 +61,16 @@ def student_recipe(name: str, teacher: Run, *settings: str) -> Recipe:
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_recipe_trains(name: str, teacher: Run, tmp_path: Path) -> None:
     turns = 20 if name == "opsd" else 3  # the expert must get to the end
-    run = Run.create(student_recipe(name, teacher, f"environment.max_turns={turns}"), tmp_path, name)
+    settings = [f"environment.max_turns={turns}"]
+    if name == "rltf_sd":  # a gradient even where every attempt fails
+        settings.append("advantage.invalid_action_penalty=0.1")
+    run = Run.create(student_recipe(name, teacher, *settings), tmp_path, name)
     Trainer(run).train()
     lines = run.lines()
     assert len(lines) == 2
     assert all(line["grad_norm"] > 0 for line in lines)
+    if name == "rltf_sd":
+        assert all(line["guided_episodes"] == 4 for line in lines)
     if "teacher" in run.recipe.needs:
         assert all(line["teacher_share"] == 1.0 and math.isfinite(line["teacher_kl"]) for line in lines)
         assert any(line["teacher_kl"] != 0.0 for line in lines)
