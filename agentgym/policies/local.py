@@ -91,15 +91,20 @@ class LocalPolicy:
         self._version = version
         self._renderer = ChatRenderer(tokenizer)
         self._stop_ids = _stop_ids(model, tokenizer)
-        self._engine = Engine(
-            model,
+        self._batch_tokens = batch_tokens
+        self._engine = self.new_engine(max_sessions)
+        self._sessions: dict[str, _Session] = {}
+        self._running: _Loop | None = None
+
+    def new_engine(self, max_sessions: int) -> Engine:
+        """Return an engine of its own over the same model, to sample from token ids instead of messages."""
+        return Engine(
+            self.model,
             self._stop_ids,
             max_sessions=max_sessions,
             max_context=self.max_context,
-            max_batch_tokens=batch_tokens,
+            max_batch_tokens=self._batch_tokens,
         )
-        self._sessions: dict[str, _Session] = {}
-        self._running: _Loop | None = None
 
     @property
     def version(self) -> int:

@@ -74,7 +74,7 @@ def _write(folder: Path, iteration: int, save_weights: Callable[[Path], None], o
     """Write a whole checkpoint into a new folder and sync it."""
     folder.mkdir()
     save_weights(folder)
-    safetensors_torch.save_file(_optimiser_tensors(optimiser), folder / "optimiser.safetensors")
+    save_optimiser(folder, optimiser)
     written = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     manifest = {
         "format": FORMAT,
@@ -111,6 +111,11 @@ def latest_checkpoint(root: Path) -> Checkpoint:
             f"No checkpoint in {root}; the run stopped before its first one. Start it anew."
         )
     return Checkpoint(found[-1], verify(found[-1]))
+
+
+def save_optimiser(folder: Path, optimiser: Optimizer) -> None:
+    """Write an optimiser's moments, to be read by `load_optimiser`."""
+    safetensors_torch.save_file(_optimiser_tensors(optimiser), folder / "optimiser.safetensors")
 
 
 def load_optimiser(path: Path, optimiser: Optimizer) -> None:

@@ -14,6 +14,8 @@ class Proximal(Part, kind="proximal"):
 
     scored: ClassVar[bool] = True
     """Whether its log-probabilities are computed by the trainer before the iteration's first step."""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Columns of the token table that it takes its log-probabilities from."""
 
 
 class Sampler(Proximal, name="sampler"):
@@ -24,6 +26,13 @@ class Sampler(Proximal, name="sampler"):
 
 class Recomputed(Proximal, name="recomputed"):
     """The weights before the update, scored by the trainer (verl's default; one more forward pass)."""
+
+
+class Reference(Proximal, name="reference"):
+    """The frozen policy that training started from: for recorded episodes, whose samplers are many (A-LoL)."""
+
+    scored = False
+    needs: ClassVar[frozenset[str]] = frozenset({"reference"})
 
 
 class Average(Proximal, name="average"):

@@ -22,6 +22,8 @@ from agentgym.core.errors import ConfigError, UnknownNameError, did_you_mean
 from agentgym.training.advantages.base import Advantage
 from agentgym.training.advantages.group import GroupMean
 from agentgym.training.branching import Branching, NoBranching
+from agentgym.training.critics.base import Critic, NoCritic
+from agentgym.training.critics.extraction import AsRecorded, Extraction
 from agentgym.training.curricula import Curriculum, WholeEpisodes
 from agentgym.training.data import Data, Played
 from agentgym.training.guidance import Guidance, NoGuidance
@@ -94,6 +96,8 @@ class Recipe(Settings):
     branching: SerializeAsAny[Branching] = NoBranching()
     guidance: SerializeAsAny[Guidance] = NoGuidance()
     data: SerializeAsAny[Data] = Played()
+    critic: SerializeAsAny[Critic] = NoCritic()
+    extraction: SerializeAsAny[Extraction] = AsRecorded()
     replay: SerializeAsAny[Replay] = NoReplay()
 
     environment: EnvironmentSection = EnvironmentSection()
@@ -156,10 +160,18 @@ def read_table(source: str | Path, overrides: Sequence[str] = ()) -> dict[str, A
 
 
 def apply_overrides(table: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Return a recipe's table with `key.path=value` overrides applied, one after another."""
+    """Return a recipe's table with `key.path=value` overrides applied, one after another.
+
+    A recipe's table `published` names the parts that the released code has in place of its own: they come
+    before the overrides if `as_published` is set.
+    """
     changed = dict(table)
+    released = changed.pop("published", {})
+    own = dict(changed)
     for override in overrides:
         _apply(changed, override)
+    if released and changed.get("as_published") is True:
+        return apply_overrides(merge_tables(own, released), overrides)
     return changed
 
 

@@ -29,6 +29,7 @@ from agentgym.training.checkpoint import (
     load_optimiser,
     save_checkpoint,
 )
+from agentgym.training.critics.judge import Judge
 from agentgym.training.data import Recorded
 from agentgym.training.drift import with_drift
 from agentgym.training.evaluations import Evaluations
@@ -56,6 +57,8 @@ class Trainer:
         self.memories = Memories()
         self.recipe = self.memories.bind(run.recipe)
         self.progress = progress or Silent()
+        self.judge: Judge | None = None
+        """The recipe's critic, once there is a learner."""
 
     def train(self) -> None:
         """Do what is left of the run. Raises `StoreFault` when the disk is full; nothing finished is lost."""
@@ -135,6 +138,7 @@ class Trainer:
         loaded = initial_model(self.recipe, self.progress)
         save_model(loaded.model, loaded.tokenizer, self.run.warm_start)
         learner = Learner.from_recipe(loaded.model, self.recipe, tutor=self._tutor(loaded))
+        self.judge = Judge(self.recipe, learner) if self.recipe.critic.heads else None
         self._checkpoint(loaded, learner)
         return loaded, learner
 
@@ -152,6 +156,9 @@ class Trainer:
             learner.tutor.load(checkpoint.path)
         if learner.average is not None:
             learner.average.load(checkpoint.path)
+        self.judge = Judge(self.recipe, learner) if self.recipe.critic.heads else None
+        if self.judge is not None:
+            self.judge.load(checkpoint.path)
         load_optimiser(checkpoint.path, learner.optimiser)
         self.memories.load(checkpoint.path)
         learner.iteration = checkpoint.iteration
@@ -189,7 +196,7 @@ class Trainer:
             iteration, lambda episode, phase: writer.write(episode, iteration=iteration, phase=phase)
         )
         played = perf_counter()
-        metrics = self._learn(store, learner, experience)
+        metrics = self._learn(store, learner, policy, experience)
         policy.set_version(learner.iteration)
         learned = perf_counter()
         writer.flush()
@@ -211,7 +218,9 @@ class Trainer:
         self.progress.advance(f"success {metrics['success']:.0%}")
         self.progress.iteration(iteration, metrics, timing)
 
-    def _learn(self, store: Store, learner: Learner, experience: Experience) -> dict[str, float]:
+    def _learn(
+        self, store: Store, learner: Learner, policy: LocalPolicy, experience: Experience
+    ) -> dict[str, float]:
         """Credit and learn from the episodes that can teach. A group that lost members goes on with the
         others; one that is down to a single member has nothing to compare with and teaches nothing."""
         episodes, teaching = experience.episodes, experience.teaching()
@@ -225,8 +234,11 @@ class Trainer:
         lessons = teaching.joined(replayed)
         turns = TurnTable.from_episodes(lessons.episodes)
         credited = self._credited(store, learner, turns)
+        judged: dict[str, float] = {}
+        if self.judge is not None:
+            lessons, credited, judged = self.judge(lessons, credited, policy)
         advantage_R = np.empty(0)
-        if len(turns.turn_R):
+        if len(credited.turn_R):
             advantage_R = self.recipe.guidance.credit(self.recipe.advantage, credited, lessons.guided_T)
         own = TurnTable.from_episodes(scored) if replayed else turns
         metrics = {**rollout_metrics(scored, own, advantage_R[: len(own.turn_R)]), **experience.metrics}
@@ -239,7 +251,7 @@ class Trainer:
                 f"Iteration {learner.iteration - 1}: the sampler is {learned['gap_mean']:.3g} nats off the trainer "
                 f"(limit {self.recipe.gap_limit:g}); corrected by importance weights truncated at {GAP_CAP:g}."
             )
-        return {**metrics, **learned}
+        return {**metrics, **judged, **learned}
 
     def _replayed(self, store: Store, iteration: int, fresh: Sequence[Episode]) -> list[Episode]:
         """Return the episodes of earlier iterations to learn from as well."""
@@ -287,4 +299,6 @@ class Trainer:
             learner.tutor.save(folder)
         if learner.average is not None:
             learner.average.save(folder)
+        if self.judge is not None:
+            self.judge.save(folder)
         self.memories.save(folder)
