@@ -26,7 +26,7 @@ def answer_anew(
     other: the turn's context as its prompt and a new answer. Reward, state and group are the recorded turn's.
     """
     turns = [(episode, number) for episode in episodes for number in range(len(episode.turns))]
-    states = [turns[row] for row in chosen.tolist()]
+    states = [turns[int(row)] for row in chosen]
     contexts = [_context(*state) for state in states]
     rows = [
         _row(context, sampling, derive_seed(seed, place, answer))
