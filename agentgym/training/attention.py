@@ -1,10 +1,10 @@
-"""Packed attention: rows of different lengths in one flat sequence, with no mask between them.
+"""Packed attention: token trees in one flat sequence, each token attending along its own path.
 
-The rows of a micro-batch lie one after another in a sequence of L tokens, so that every other layer works
-on real tokens alone. For attention, rows of similar length are laid side by side in blocks, padded at the
-end only, where a causal kernel needs no mask: one kernel call per block, not per row (three times faster
-for short rows on a CPU), and never an L x L mask. Registered with transformers as an attention
-implementation; `packed_attention` switches a model to it for a while.
+The tokens of a micro-batch lie in one sequence of L, so that every other layer works on real tokens alone.
+For attention, the runs of the tree (see `token_tree`) become blocks: the queries are a run's own tokens, the
+keys its whole path, of which they are the last. Runs of similar shape share a block, so there is one kernel
+call per block, and never an L x L mask. Registered with transformers as an attention implementation;
+`packed_attention` switches a model to it for a while.
 """
 
 from __future__ import annotations
@@ -22,57 +22,109 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 from agentgym.core.errors import ConfigError
+from agentgym.training.tiled_attention import tiled_attention
+from agentgym.training.token_tree import paths, runs
+from agentgym.training.turns import Indices
 
 NAME = "agentgym_packed"
 
-DENSE_UP_TO = 512
-"""On a CPU, rows up to this length get their scores in full: forward and backward in oneDNN's matrix products
-take two thirds of the fused kernel's time there."""
+SHORTEST_PATH = 0.8
+"""Paths shorter than this share of a block's longest go to another block."""
 
-SHORTEST_IN_BLOCK = 0.8
-"""Rows shorter than this share of a block's longest row go to another block."""
+SHORTEST_RUN = 0.5
+"""The same for the runs of branches, which are shorter than their paths."""
+
+MASKED_UP_TO = 512
+"""On accelerators, longer branches take the causal kernel over their whole path instead of a mask: their
+prefix's queries are computed once more, in attention alone."""
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """B runs of similar shape: Q queries, which are the last of K keys."""
+
+    query_BQ: Tensor
+    """Indices into the flat sequence."""
+    key_BK: Tensor
+    hidden_BP: Tensor | None
+    """Added to the scores of the first P keys, where paths are padded in front; None where they are not."""
+
+
+@dataclass(slots=True)
 class Layout:
     """How the flat tokens are laid out for attention."""
 
-    blocks: list[Tensor]
-    """Per block, indices into the flat sequence, shape (rows, longest); padding repeats the row's end."""
+    blocks: Sequence[Block]
     order_L: Tensor
-    """For each flat token, its place among the tokens of all blocks, padding included."""
+    """For each flat token, its place among the queries of all blocks."""
+    longest: int
+    """Number of keys of the widest block."""
+    calls: int = 0
+    """How many layers have attended so far."""
 
 
-def lay_out(lengths: Sequence[int], device: torch.device) -> Layout:
-    """Sort rows of these lengths into blocks of similar length."""
-    starts = np.cumsum([0, *lengths[:-1]])
-    blocks: list[Tensor] = []
-    order_L = np.zeros(sum(lengths), np.int64)
+def lay_out(parent_L: Indices, device: torch.device) -> Layout:
+    """Sort the runs of a tree into blocks of similar shape."""
+    starts, stops = (np.array(ends, np.int64) for ends in zip(*runs(parent_L), strict=True))
+    own = stops - starts
+    path = paths(parent_L)
+    total = np.array([len(indices) for indices in path])
+    whole = own == total
+    if device.type != "cpu":
+        whole |= own > MASKED_UP_TO
+    queries = np.where(whole, total, own)
+    order_L = np.zeros(len(parent_L), np.int64)
+    blocks: list[Block] = []
     place = 0
-    by_length = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-    while by_length:
-        longest = lengths[by_length[0]]
-        block = [row for row in by_length if lengths[row] >= SHORTEST_IN_BLOCK * longest]
-        by_length = by_length[len(block) :]
-        indices = np.empty((len(block), longest), np.int64)
-        for slot, row in enumerate(block):
-            indices[slot] = starts[row] + np.minimum(np.arange(longest), lengths[row] - 1)
-            order_L[starts[row] : starts[row] + lengths[row]] = (
-                place + slot * longest + np.arange(lengths[row])
-            )
-        blocks.append(torch.from_numpy(indices).to(device))
-        place += indices.size
-    return Layout(blocks, torch.from_numpy(order_L).to(device))
+    left = sorted(range(len(starts)), key=lambda run: -total[run])
+    while left:
+        head = left[0]
+        similar = (
+            (whole == whole[head])
+            & (total >= SHORTEST_PATH * total[head])
+            & (whole | (queries >= SHORTEST_RUN * queries[head]) & (queries <= queries[head] / SHORTEST_RUN))
+        )
+        chosen = [run for run in left if similar[run]]
+        left = [run for run in left if not similar[run]]
+        keys = int(total[head])
+        width = keys if whole[head] else int(queries[chosen].max())
+        indices = np.stack([_padded(path[run], keys, front=not whole[run]) for run in chosen])
+        for slot, run in enumerate(chosen):
+            stop = place + slot * width + (total[run] if whole[run] else width)
+            order_L[starts[run] : stops[run]] = np.arange(stop - own[run], stop)
+        padding = np.zeros(len(chosen), np.int64) if whole[head] else keys - total[chosen]
+        blocks.append(_block(indices, width, padding, device))
+        place += len(chosen) * width
+    return Layout(blocks, torch.from_numpy(order_L).to(device), int(total.max(initial=0)))
+
+
+def _padded(indices: Indices, length: int, *, front: bool) -> Indices:
+    """Repeat the first index in front, or the last at the end."""
+    missing = length - len(indices)
+    return np.pad(indices, (missing, 0) if front else (0, missing), mode="edge")
+
+
+def _block(key_BK: Indices, queries: int, padding_B: Indices, device: torch.device) -> Block:
+    hidden_BP = None
+    if padding_B.any():
+        hidden_BP = torch.zeros(len(padding_B), int(padding_B.max()))
+        for hidden_P, padding in zip(hidden_BP, padding_B.tolist(), strict=True):
+            hidden_P[
+                :padding
+            ] = -1e30  # finite, for the sake of queries in the padding, which see nothing else
+        hidden_BP = hidden_BP.to(device)
+    keys = torch.from_numpy(key_BK).to(device)
+    return Block(keys[:, key_BK.shape[1] - queries :], keys, hidden_BP)
 
 
 def _attend(
     module: nn.Module,
     query_1HLD: Tensor,
-    key_1KLD: Tensor,
-    value_1KLD: Tensor,
+    key_1ELD: Tensor,
+    value_1ELD: Tensor,
     attention_mask: Tensor | None,
     *,
-    layout: Layout,
+    layout: Layout | None = None,
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
@@ -80,37 +132,48 @@ def _attend(
     s_aux: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention within each row. H query heads, K key heads, D head dimension."""
-    longest = max(block.shape[1] for block in layout.blocks)
-    if (sliding_window is not None and sliding_window < longest) or softcap is not None or s_aux is not None:
+    """Causal attention along each path. H query heads, E key heads, D head dimension."""
+    name = type(module).__name__
+    if layout is None:
+        raise ConfigError(f"{name} does not pass keywords on to its attention; train another model.")
+    windowed = sliding_window is not None and sliding_window < layout.longest
+    if windowed or softcap is not None or s_aux is not None or dropout:
         raise ConfigError(
-            f"{type(module).__name__} needs more than plain causal attention (sliding_window={sliding_window}, "
-            f"softcap={softcap}, sinks={s_aux is not None}), which packed rows do not offer; train another model."
+            f"{name} needs more than plain causal attention (sliding_window={sliding_window}, "
+            f"softcap={softcap}, sinks={s_aux is not None}, dropout={dropout}), which packed rows do not offer; "
+            "train another model."
         )
-    query_LHD, key_LKD, value_LKD = (x.transpose(1, 2)[0] for x in (query_1HLD, key_1KLD, value_1KLD))
+    layout.calls += 1
+    query_LHD, key_LED, value_LED = (x.transpose(1, 2)[0] for x in (query_1HLD, key_1ELD, value_1ELD))
+    scale = query_LHD.shape[-1] ** -0.5 if scaling is None else scaling
     outputs: list[Tensor] = []
-    for indices in layout.blocks:
-        q, k, v = (_gather(flat, indices) for flat in (query_LHD, key_LKD, value_LKD))
-        repeats = q.shape[1] // k.shape[1]
-        if repeats > 1:
-            k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
-        attended = _causal(q, k, v, scaling, dropout)
-        outputs.append(attended.transpose(1, 2).flatten(0, 1))
+    for block in layout.blocks:
+        query = _gather(query_LHD, block.query_BQ)
+        key, value = (_gather(flat, block.key_BK) for flat in (key_LED, value_LED))
+        kernel = tiled_attention if query.device.type == "cpu" else _fused
+        outputs.append(kernel(query, key, value, scale, block.hidden_BP).transpose(1, 2).flatten(0, 1))
     return torch.cat(outputs).index_select(0, layout.order_L)[None], None
 
 
-def _causal(
-    query_BHLD: Tensor, key_BHLD: Tensor, value_BHLD: Tensor, scaling: float | None, dropout: float
+def _fused(
+    query_BHQD: Tensor, key_BEKD: Tensor, value_BEKD: Tensor, scale: float, hidden_BP: Tensor | None
 ) -> Tensor:
-    """Causal attention of B rows of equal length L."""
-    length, size = query_BHLD.shape[2:]
-    if query_BHLD.device.type != "cpu" or length > DENSE_UP_TO or dropout:
-        return scaled_dot_product_attention(
-            query_BHLD, key_BHLD, value_BHLD, dropout_p=dropout, is_causal=True, scale=scaling
-        )
-    future_LL = torch.full((length, length), -math.inf, dtype=query_BHLD.dtype).triu(1)
-    scores_BHLL = (query_BHLD * (scaling or size**-0.5)) @ key_BHLD.transpose(-1, -2) + future_LL
-    return scores_BHLL.softmax(-1, dtype=torch.float32).to(value_BHLD.dtype) @ value_BHLD
+    """The same as `tiled_attention`, in the kernels of accelerators."""
+    repeats = query_BHQD.shape[1] // key_BEKD.shape[1]
+    if repeats > 1:
+        key_BEKD, value_BEKD = (x.repeat_interleave(repeats, dim=1) for x in (key_BEKD, value_BEKD))
+    queries, keys = query_BHQD.shape[2], key_BEKD.shape[2]
+    if queries == keys and hidden_BP is None:
+        return scaled_dot_product_attention(query_BHQD, key_BEKD, value_BEKD, is_causal=True, scale=scale)
+    mask = torch.full((queries, keys), -math.inf, device=query_BHQD.device).triu(keys - queries + 1)[
+        None, None
+    ]
+    if hidden_BP is not None:
+        mask = mask.repeat(len(hidden_BP), 1, 1, 1)
+        mask[..., : hidden_BP.shape[1]] += hidden_BP[:, None, None]
+    return scaled_dot_product_attention(
+        query_BHQD, key_BEKD, value_BEKD, attn_mask=mask.to(query_BHQD.dtype), scale=scale
+    )
 
 
 def _gather(flat_LHD: Tensor, indices: Tensor) -> Tensor:
@@ -127,6 +190,18 @@ def _no_mask(*_: Any, **__: Any) -> None:
 
 AttentionInterface.register(NAME, _attend)
 AttentionMaskInterface.register(NAME, _no_mask)
+
+
+def check_attended(model: PreTrainedModel, layout: Layout) -> None:
+    """Raise `ConfigError` unless every layer has attended through `layout`: a layer that mixes tokens in
+    another way (a recurrent state, say) would mix tokens of different paths."""
+    config: Any = model.config
+    layers: int = config.get_text_config().num_hidden_layers
+    if layout.calls != layers:
+        raise ConfigError(
+            f"{type(model).__name__} has {layers} layers, of which {layout.calls} attend through transformers' "
+            "attention interface; packed rows need all of them to. Train another model."
+        )
 
 
 @contextmanager

@@ -1,15 +1,18 @@
 """From episodes to packed rows: each token of a trajectory is computed once.
 
-A conversation that only grows is one row, whatever its number of turns. Where the context was cut or
-rewritten (`prompt_start` before the end of what came before) a new row starts with the part kept.
+A row is a tree of tokens: a conversation that only grows is a single path, whatever its number of turns.
+Where the context was cut or rewritten (`prompt_start` before the end of what came before) a branch leaves
+the longest beginning that any earlier context of the episode shares. Rows of a micro-batch that begin alike
+(the same task, the same system prompt) share that too. A shared token sees exactly what it would see in a
+row of its own, so nothing is approximate.
 
-Legend: N trained tokens of a micro-batch, L tokens of all its rows together.
+Legend: N trained tokens of a micro-batch, L tokens of a row or of a micro-batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,72 +21,70 @@ from torch import Tensor
 
 from agentgym.core.trace import Episode
 from agentgym.training.attention import Layout, lay_out
+from agentgym.training.token_tree import TokenTree, ancestors, depths, runs
+from agentgym.training.turns import Indices
 
 
 @dataclass(slots=True)
 class Row:
-    """One sequence of tokens and which of them are trained on."""
+    """A tree of tokens and which of them are trained on."""
 
     ids: NDArray[np.int32]
-    target: NDArray[np.int64]
-    """Positions of the trained tokens in `ids`; each is predicted from the token before it."""
-    token: NDArray[np.int64]
+    parent: Indices
+    """Index of the token before each token on its path, a smaller one; -1 where the path begins."""
+    target: Indices
+    """Indices of the trained tokens; each is predicted from its parent. A token that two contexts share can
+    be trained for both, and is then named twice."""
+    token: Indices
     """Entry of the token table (`TokenTable`) of each trained token."""
-    turn: NDArray[np.int64]
+    turn: Indices
     """Row of the credit table each trained token belongs to."""
 
-
-@dataclass(slots=True)
-class _Open:
-    """A row being built."""
-
-    ids: list[NDArray[np.int32]] = field(default_factory=list[NDArray[np.int32]])
-    target: list[NDArray[np.int64]] = field(default_factory=list[NDArray[np.int64]])
-    token: list[NDArray[np.int64]] = field(default_factory=list[NDArray[np.int64]])
-    turn: list[NDArray[np.int64]] = field(default_factory=list[NDArray[np.int64]])
-    length: int = 0
-
-    def extend(self, ids: NDArray[np.int32]) -> None:
-        self.ids.append(ids)
-        self.length += len(ids)
-
-    def close(self) -> Row:
+    def only(self, chosen: NDArray[np.bool_]) -> Row | None:
+        """Return the part of the row that the chosen ones of its trained tokens need; None where that is
+        nothing."""
+        if not chosen.any():
+            return None
+        kept = ancestors(self.parent, self.target[chosen])
+        place = np.cumsum(kept) - 1
+        parent = self.parent[kept]
         return Row(
-            np.concatenate(self.ids),
-            np.concatenate(self.target),
-            np.concatenate(self.token),
-            np.concatenate(self.turn),
+            self.ids[kept],
+            np.where(parent < 0, -1, place[parent]),
+            place[self.target[chosen]],
+            self.token[chosen],
+            self.turn[chosen],
         )
 
 
 def pack(episodes: Sequence[Episode]) -> list[Row]:
-    """Return the rows of the episodes; their turns and trained tokens are numbered through, as `TurnTable` and
-    `TokenTable` number them."""
+    """Return one row per episode that has turns; their turns and trained tokens are numbered through, as
+    `TurnTable` and `TokenTable` number them."""
     rows: list[Row] = []
     turn_index = token_index = 0
     for episode in episodes:
-        row = _Open()
+        tree, path = TokenTree(), np.empty(0, np.int64)
+        target, turn_of = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         for turn in episode.turns:
-            if turn.prompt_start != row.length:
-                kept = np.concatenate(row.ids)[: turn.prompt_start]
-                rows.append(row.close())
-                row = _Open(ids=[kept], length=len(kept))
-            row.extend(turn.prompt_ids)
+            path = path[: turn.prompt_start]
+            new = np.concatenate([turn.prompt_ids, turn.completion_ids])
+            path = np.concatenate([path, tree.add(int(path[-1]) if len(path) else -1, new)])
             trained = np.flatnonzero(turn.loss_mask)
-            row.target.append(row.length + trained)
-            row.token.append(token_index + np.arange(len(trained)))
-            row.turn.append(np.full(len(trained), turn_index, np.int64))
-            row.extend(turn.completion_ids)
+            target.append(path[len(path) - len(turn.completion_ids) :][trained])
+            turn_of.append(np.full(len(trained), turn_index, np.int64))
             turn_index += 1
-            token_index += len(trained)
         if episode.turns:
-            rows.append(row.close())
+            ids, parent = tree.arrays(tree.size)
+            targets = np.concatenate(target)
+            tokens = token_index + np.arange(len(targets))
+            rows.append(Row(ids, parent, targets, tokens, np.concatenate(turn_of)))
+            token_index += len(targets)
     return rows
 
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """Rows laid end to end, as tensors on the model's device."""
+    """Rows laid into one flat sequence, as tensors on the model's device."""
 
     ids_L: Tensor
     positions_L: Tensor
@@ -91,6 +92,8 @@ class MicroBatch:
     """How attention arranges the rows."""
     source_N: Tensor
     """Index into L of the token before each trained token: where it is predicted."""
+    target_N: Tensor
+    """Index into L of each trained token."""
     target_ids_N: Tensor
     token_N: NDArray[np.int64]
     """Entry of the token table of each trained token."""
@@ -99,30 +102,48 @@ class MicroBatch:
 
 def micro_batches(rows: Iterable[Row], tokens: int, device: torch.device) -> Iterator[MicroBatch]:
     """Group rows into micro-batches of at most `tokens` tokens (a longer row gets one of its own)."""
-    batch: list[Row] = []
+    forest, batch, places = TokenTree(), list[Row](), list[Indices]()
     for row in rows:
-        if batch and sum(len(other.ids) for other in batch) + len(row.ids) > tokens:
-            yield _to_tensors(batch, device)
-            batch = []
+        size = forest.size
+        place = _plant(forest, row)
+        if batch and forest.size > tokens:
+            yield _to_tensors(batch, places, *forest.arrays(size), device)
+            forest, batch, places = TokenTree(), [], []
+            place = _plant(forest, row)
         batch.append(row)
+        places.append(place)
     if batch:
-        yield _to_tensors(batch, device)
+        yield _to_tensors(batch, places, *forest.arrays(forest.size), device)
 
 
-def _to_tensors(rows: Sequence[Row], device: torch.device) -> MicroBatch:
-    lengths = [len(row.ids) for row in rows]
-    starts = np.cumsum([0, *lengths[:-1]])
-    ids_L = np.concatenate([row.ids for row in rows]).astype(np.int64)
-    target_N = np.concatenate([start + row.target for start, row in zip(starts, rows, strict=True)])
+def _plant(forest: TokenTree, row: Row) -> Indices:
+    """Add a row to the others, sharing what they begin with; return where each of its tokens is, shape (L,)."""
+    place = np.empty(len(row.ids), np.int64)
+    for start, stop in runs(row.parent):
+        parent = int(row.parent[start])
+        place[start:stop] = forest.add(-1 if parent < 0 else int(place[parent]), row.ids[start:stop])
+    return place
+
+
+def _to_tensors(
+    rows: Sequence[Row],
+    places: Sequence[Indices],
+    ids: NDArray[np.int32],
+    parent: Indices,
+    device: torch.device,
+) -> MicroBatch:
+    ids_L = ids.astype(np.int64)
+    target_N = np.concatenate([place[row.target] for place, row in zip(places, rows, strict=True)])
 
     def tensor(values: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(values).to(device)
 
     return MicroBatch(
         ids_L=tensor(ids_L),
-        positions_L=tensor(np.concatenate([np.arange(length) for length in lengths])),
-        layout=lay_out(lengths, device),
-        source_N=tensor(target_N - 1),
+        positions_L=tensor(depths(parent)),
+        layout=lay_out(parent, device),
+        source_N=tensor(parent[target_N]),
+        target_N=tensor(target_N),
         target_ids_N=tensor(ids_L[target_N]),
         token_N=np.concatenate([row.token for row in rows]),
         rows=tuple(rows),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from agentgym.training.attention import packed_attention
+from agentgym.training.attention import check_attended, packed_attention
 from agentgym.training.packing import MicroBatch, Row, micro_batches
 from agentgym.training.tokens import Floats
 
@@ -59,6 +59,7 @@ def forward_logits(model: PreTrainedModel, batch: MicroBatch) -> Tensor:
         logits_to_keep=batch.source_N,
         use_cache=False,
     )
+    check_attended(model, batch.layout)
     return output.logits[0].float()
 
 

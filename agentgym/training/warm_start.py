@@ -66,9 +66,9 @@ def _pairs(episodes: Sequence[Episode]) -> list[tuple[Row, Row]]:
 
 def _every_token(row: Row, untrained: Row) -> Row:
     """Return the row with every token trained, observations too, but the ones of `untrained`."""
-    target: NDArray[np.int64] = np.setdiff1d(np.arange(1, len(row.ids)), untrained.target)
+    target: NDArray[np.int64] = np.setdiff1d(np.flatnonzero(row.parent >= 0), untrained.target)
     nowhere = np.zeros(len(target), np.int64)
-    return Row(row.ids, target, nowhere, nowhere)
+    return Row(row.ids, row.parent, target, nowhere, nowhere)
 
 
 def _plan(rows: Sequence[Row], settings: WarmStartSection, seed: int) -> list[list[int]]:

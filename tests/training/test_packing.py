@@ -18,7 +18,7 @@ from agentgym.training.learner import Learner, Update
 from agentgym.training.losses.batch import TokenBatch
 from agentgym.training.losses.objective import Objective
 from agentgym.training.losses.regularisers import Kl, Regulariser
-from agentgym.training.packing import pack
+from agentgym.training.packing import Row, pack
 from agentgym.training.recipe import OptimiserSection
 from agentgym.training.schedules.base import Step
 from agentgym.training.step import Batch, Limits, NonFiniteLoss, SamplerGap, optimiser_step
@@ -47,11 +47,24 @@ def test_a_growing_conversation_is_one_row(make_episode: EpisodeMaker) -> None:
     np.testing.assert_array_equal(TokenTable.from_episodes([episode]).sampler_logp_N[row.token], logprobs_N)
 
 
-def test_a_cut_context_starts_a_new_row(make_episode: EpisodeMaker) -> None:
+def test_a_cut_context_is_a_branch(make_episode: EpisodeMaker) -> None:
     first, second = make_episode(1, 3, window=True), make_episode(2, 2)
     rows = pack([first, second])
-    assert [row.ids.tolist() for row in rows] == [*contexts(first), contexts(second)[-1]]
-    assert [sorted(set(row.turn.tolist())) for row in rows] == [[0], [1], [2], [3, 4]]
+    assert [sorted(set(row.turn.tolist())) for row in rows] == [[0, 1, 2], [3, 4]]
+    for row, episode in zip(rows, (first, second), strict=True):
+        ends = [int(row.target[row.turn == turn].max()) for turn in sorted(set(row.turn.tolist()))]
+        assert [path_to(row, end) for end in ends] == contexts(episode)
+    opening = 2  # what every turn of the windowed episode keeps
+    assert len(rows[0].ids) == sum(map(len, contexts(first))) - 2 * opening
+
+
+def path_to(row: Row, token: int) -> list[int]:
+    """The ids from the beginning to a token of a row."""
+    path: list[int] = []
+    while token >= 0:
+        path.insert(0, int(row.ids[token]))
+        token = int(row.parent[token])
+    return path
 
 
 OBJECTIVES: dict[str, tuple[Regulariser, ...]] = {"plain": (), "with KL": (Kl(coefficient=0.1),)}
