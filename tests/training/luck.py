@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ class Luck(AgentEnv):
     def oracle(self) -> str:
         return "win"
 
-    def _info(self, success: bool) -> Mapping[str, Any]:
+    def _info(self, success: bool) -> dict[str, Any]:
         return {"success": success, "progress": float(success), "valid": True, "task_id": self._task.id}
 
 

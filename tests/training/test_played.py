@@ -59,7 +59,7 @@ ALGORITHMS = {
     "dynamic": ["sampling={name = 'dynamic', rounds = 4}"],
     "prioritised": ["sampling=prioritised"],
     "tracked": ["sampling=prioritised", "advantage=tracker", "rollout.group_size=1"],
-    "expert": ["guidance=expert"],
+    "expert": ["guidance={name = 'expert', expert = ''}", "rollout.tasks=12", "rollout.group_size=2"],
     "branching": ["branching=random_turn", "curriculum={name = 'f2b', every = 1}"],
 }
 
