@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import torch
@@ -43,8 +44,7 @@ def between(log_ratios: list[float], *, turn: list[int], trajectory: list[int]) 
 
 
 def factors(correction: Correction, batch: TokenBatch) -> list[float]:
-    found: list[float] = correction.fit(batch)(batch).tolist()
-    return found
+    return cast("list[float]", correction.fit(batch)(batch).tolist())
 
 
 def test_truncated_importance_of_tokens() -> None:

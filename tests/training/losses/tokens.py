@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -75,5 +75,4 @@ def gradient(objective: Objective, batch: TokenBatch) -> Tensor:
 
 def clip_gradient(clip: Clip, batch: TokenBatch) -> list[float]:
     """The gradient of each token under a clip of token ratios, fitted to the batch."""
-    found: list[float] = gradient(Objective(clip=clip).fit(batch), batch).tolist()
-    return found
+    return cast("list[float]", gradient(Objective(clip=clip).fit(batch), batch).tolist())
