@@ -1,4 +1,4 @@
-"""Where an iteration's episodes come from: played by the policy, or recorded before."""
+"""Where an iteration's episodes come from: played by the policy or an expert, or recorded."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ class Data(Part, kind="data"):
 
 class Played(Data, name="rollouts"):
     """The policy plays them as it is now, as the recipe's section `rollout` says."""
+
+
+class Demonstrated(Data, name="demonstrations"):
+    """The environment's expert plays `rollout.tasks` tasks, and its answers are what is trained on."""
+
+    on_policy: ClassVar[bool] = False
 
 
 class Recorded(Data, name="recorded"):

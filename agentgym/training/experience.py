@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,14 @@ from agentgym.core.trace import Episode
 
 Keep: TypeAlias = Callable[[Episode, str], None]
 """Told each episode as it ends, with its phase: `train`, or `guided` for what another policy did."""
+
+
+class Source(Protocol):
+    """Where the experience of the iterations comes from."""
+
+    def play(self, iteration: int, keep: Keep) -> Experience:
+        """Return what an iteration, counted from 0, learns from; the same whenever it is asked for."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,10 +30,11 @@ from agentgym.training.checkpoint import (
     save_checkpoint,
 )
 from agentgym.training.critics.judge import Judge
-from agentgym.training.data import Recorded
+from agentgym.training.data import Demonstrated, Recorded
+from agentgym.training.demonstrated import DemonstratedEpisodes
 from agentgym.training.drift import with_drift
 from agentgym.training.evaluations import Evaluations
-from agentgym.training.experience import Experience
+from agentgym.training.experience import Experience, Source
 from agentgym.training.guides import make_guide
 from agentgym.training.learner import Learner, Update
 from agentgym.training.losses.objective import GAP_CAP
@@ -124,10 +125,12 @@ class Trainer:
         evaluations.heldout("after")
         plot_learning_curve(self.run)
 
-    def _source(self, store: Store, policy: LocalPolicy) -> Rollouts | RecordedEpisodes:
+    def _source(self, store: Store, policy: LocalPolicy) -> Source:
         """Return where the iterations' episodes come from."""
         if isinstance(self.recipe.data, Recorded):
             return RecordedEpisodes(self.recipe)
+        if isinstance(self.recipe.data, Demonstrated):
+            return DemonstratedEpisodes(self.recipe, policy.tokenizer)
         guide = make_guide(self.recipe, policy, lambda name: store.episode(name, self.run.name))
         return Rollouts(self.recipe, policy, guide)
 
@@ -183,7 +186,7 @@ class Trainer:
         self,
         store: Store,
         writer: EpisodeWriter,
-        rollouts: Rollouts | RecordedEpisodes,
+        rollouts: Source,
         loaded: LoadedModel,
         learner: Learner,
         policy: LocalPolicy,

@@ -27,7 +27,10 @@ from tests.training.teachers.conftest import SIZES, Player, around, household
 
 
 def with_model(place: Surroundings, teacher: LoadedModel) -> Surroundings:
-    return replace(place, open_model=lambda path: teacher)
+    def opened(path: str) -> LoadedModel:
+        return teacher
+
+    return replace(place, open_model=opened)
 
 
 def other_weights(student: LoadedModel) -> LoadedModel:

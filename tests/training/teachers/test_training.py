@@ -35,7 +35,17 @@ SMALL = [
     "optimiser.lr=1e-3",
     "checkpoint.keep=9",
 ]
-RECIPES = ["opd", "opd_exact", "opsd", "sdpo", "hindsight", "tcod_f2b", "tcod_b2f", "rltf_sd"]
+RECIPES = [
+    "opd",
+    "opd_exact",
+    "opsd",
+    "sdpo",
+    "hindsight",
+    "tcod_f2b",
+    "tcod_b2f",
+    "rltf_sd",
+    "one_token_rollout",
+]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +70,7 @@ def student_recipe(name: str, teacher: Run, *settings: str) -> Recipe:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_recipe_trains(name: str, teacher: Run, tmp_path: Path) -> None:
-    turns = 20 if name == "opsd" else 3  # the expert must get to the end
+    turns = 20 if name in ("opsd", "one_token_rollout") else 3  # the expert must get to the end
     settings = [f"environment.max_turns={turns}"]
     if name == "rltf_sd":  # a gradient even where every attempt fails
         settings.append("advantage.invalid_action_penalty=0.1")
@@ -101,7 +111,7 @@ def test_exact_distillation_comes_closer_to_the_teacher(student: LoadedModel, pl
     part = Distillation(coefficient=1.0)
     tutor = ModelTeacher(path="there").tutor(with_model(around(student, exact=True), other_weights(student)))
     update = Update(Objective(regularisers=(part,)))
-    losses = {}
+    losses: dict[int, float] = {}
     for tokens_per_microbatch in (60, 16384):
         learner = Learner(
             student.model,
