@@ -75,7 +75,7 @@ class Judge:
         features = self._features(Experience(episodes))
         quality_SN = self.estimator.quality(features).reshape(-1, extraction.answers)
         best = np.arange(len(chosen)) * extraction.answers + quality_SN.argmax(1)
-        taken = Experience([episodes[index] for index in best])
+        taken = Experience([episodes[int(index)] for index in best], [False] * len(best))
         chosen_features = Features(features.state_RH[best], features.answer_RH[best])
         return taken, self._judged(TurnTable.from_episodes(taken.episodes), chosen_features)
 
