@@ -20,10 +20,10 @@ def tokens_of(
 ) -> TokenTable:
     """The trained tokens of a credit table, with columns as they are given."""
     turn_N = np.repeat(np.arange(len(turns.turn_R)), turns.tokens_R)
-    count = len(turn_N)
+    count, start_R = len(turn_N), np.cumsum(turns.tokens_R) - turns.tokens_R
     return TokenTable(
         turn_N=turn_N,
-        position_N=np.concatenate([np.arange(length) for length in turns.tokens_R.tolist()]),
+        position_N=np.arange(count) - start_R[turn_N],
         sampler_logp_N=_column(sampler if sampler is not None else [-1.0] * count),
         guided_N=np.zeros(count, np.bool_),
         proximal_logp_N=None if proximal is None else _column(proximal),
