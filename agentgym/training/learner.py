@@ -299,7 +299,7 @@ class _Change:
     def _turn_logps(self, chosen: Indices) -> Values:
         """Return the mean log-probability of each turn's tokens, shape (R,); 0 for turns not chosen."""
         batch = self._batch
-        wanted = [row for row in batch.rows if np.isin(row.turn, chosen).any()]
+        wanted = [own for row in batch.rows if (own := row.only(np.isin(row.turn, chosen))) is not None]
         logp_N = self._learner.score(self._learner.model, wanted, len(batch.tokens)).logp_N
         known_N = np.isfinite(logp_N)
         turn_N = batch.tokens.turn_N[known_N]

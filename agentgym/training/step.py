@@ -80,7 +80,7 @@ def optimiser_step(
 ) -> None:
     """Take one step of a schedule.
 
-    Rows in which no advantage and no regulariser would leave a gradient are not computed; they still
+    Turns in which no advantage and no regulariser would leave a gradient are not computed; they still
     count in the aggregation's weights. A step that finds no gradient leaves weights and optimiser alone and
     is counted. Raises `NonFiniteLoss` or `SamplerGap` before any weight changes.
     """
@@ -126,7 +126,7 @@ class _StepBatch:
 
     batch: Batch
     live: Sequence[Row]
-    """The rows that must be computed."""
+    """The parts of the rows that must be computed: the turns with a gradient, and what leads to them."""
     chosen_N: NDArray[np.int64]
     """The table's entries that belong to the step."""
     place_N: NDArray[np.int64]
@@ -151,7 +151,9 @@ class _StepBatch:
         chosen_N = np.flatnonzero(weight_N > 0)
         place_N = np.full(len(tokens), -1)
         place_N[chosen_N] = np.arange(len(chosen_N))
-        live = [row for row in batch.rows if active_N[row.token].any()]
+        active_R = np.zeros(len(batch.turns.turn_R), np.bool_)
+        active_R[tokens.turn_N[active_N]] = True
+        live = [own for row in batch.rows if (own := row.only(active_R[row.turn])) is not None]
         return cls(batch, live, chosen_N, place_N, weight_N, advantage_N, tokens.old_logp_N)
 
     def scored(

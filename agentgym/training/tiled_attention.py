@@ -10,7 +10,7 @@ B rows, H query heads, E key heads.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -47,8 +47,9 @@ def tiled_attention(
     query_RGQD = (query_BHQD * scale).reshape(batch * kv_heads, heads // kv_heads, queries, size)
     key_RKD, value_RKD = (x.reshape(batch * kv_heads, keys, size) for x in (key_BEKD, value_BEKD))
     hidden_RP = None if hidden_BP is None else hidden_BP.repeat_interleave(kv_heads, 0)
-    apply: Callable[..., Tensor] = _Tiled.apply  # pyright: ignore[reportUnknownMemberType]
-    return apply(query_RGQD, key_RKD, value_RKD, hidden_RP).view(batch, heads, queries, size)
+    function: Any = _Tiled
+    out: Tensor = function.apply(query_RGQD, key_RKD, value_RKD, hidden_RP)
+    return out.view(batch, heads, queries, size)
 
 
 class _Tiled(Function):
