@@ -28,8 +28,7 @@ class TurnTable:
     turn_R: Indices
     """Position of the turn in its trajectory, from 0."""
     state_R: Indices
-    """Code of (group, state key): equal exactly for equal states in the same group. Replayed turns, whose actions
-    were not the policy's, are each on their own."""
+    """Code of (group, state key): equal exactly for equal states in the same group."""
     reward_R: Values
     """What the turn's action earned."""
     valid_R: NDArray[np.bool_]
@@ -44,6 +43,8 @@ class TurnTable:
     """The observation as text, for grouping by similarity."""
     action_R: Sequence[str] = ()
     """The action as text."""
+    replayed_R: NDArray[np.bool_] | None = None
+    """Whether the action was not the policy's choice; None: nowhere."""
     task_T: Sequence[str] = ()
     """Id of the trajectory's task."""
     episode_T: Sequence[str] = ()
@@ -70,10 +71,7 @@ class TurnTable:
         return cls(
             trajectory_R=np.array([t for t, _, _ in turns], np.int64),
             turn_R=np.array([n for _, n, _ in turns], np.int64),
-            state_R=codes(
-                (t, n, "replayed") if turn.replayed else (int(group_T[t]), turn.state_key)
-                for t, n, turn in turns
-            ),
+            state_R=codes((int(group_T[t]), turn.state_key) for t, _, turn in turns),
             reward_R=np.array([turn.reward for _, _, turn in turns], np.float64),
             valid_R=np.array([turn.valid for _, _, turn in turns], np.bool_),
             tokens_R=np.array([int(turn.loss_mask.sum()) for _, _, turn in turns], np.int64),
@@ -81,6 +79,7 @@ class TurnTable:
             score_T=np.array([episode.score for episode in episodes], np.float64),
             text_R=[str(turn.observation) for _, _, turn in turns],
             action_R=[str(turn.action) for _, _, turn in turns],
+            replayed_R=np.array([turn.replayed for _, _, turn in turns], np.bool_),
             task_T=[episode.task.id for episode in episodes],
             episode_T=[episode.id for episode in episodes],
         )
@@ -115,6 +114,19 @@ class TurnTable:
         """Whether each turn is the last of its trajectory."""
         following_R = np.append(self.trajectory_R[1:], -1)
         return following_R != self.trajectory_R
+
+    def chosen(self, code_R: Indices) -> Indices:
+        """Return the codes of turns that are to be compared, with the replayed ones each on their own.
+
+        Negative codes stay as they are.
+        """
+        replayed_R = self.replayed_R
+        if replayed_R is None or not replayed_R.any():
+            return code_R
+        there = np.flatnonzero(code_R >= 0)
+        own_R = code_R.copy()
+        own_R[there] = codes((int(code_R[row]), int(row) if replayed_R[row] else -1) for row in there)
+        return own_R
 
     def groups_without_signal(self) -> int:
         """Return how many groups have equal scores throughout: they teach a group baseline nothing."""

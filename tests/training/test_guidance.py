@@ -13,7 +13,9 @@ from torch import Tensor
 
 from agentgym.core.errors import ConfigError
 from agentgym.core.trace import Episode, Outcome
+from agentgym.training.advantages.base import Advantage
 from agentgym.training.advantages.group import GroupMean
+from agentgym.training.advantages.hierarchy import Hierarchy
 from agentgym.training.advantages.step import StepGroup
 from agentgym.training.guidance import ExpertGuidance, NoGuidance, TeacherGuidance, only
 from agentgym.training.guides import Group
@@ -21,7 +23,7 @@ from agentgym.training.losses.batch import TokenBatch
 from agentgym.training.losses.clips import PpoClip
 from agentgym.training.losses.objective import Objective
 from agentgym.training.recipe import load_recipe
-from agentgym.training.turns import TurnTable
+from agentgym.training.turns import TurnTable, codes
 from tests.training.conftest import TASK, EpisodeMaker
 
 TEACHER = TeacherGuidance(teachers=("somewhere",))
@@ -169,3 +171,17 @@ def test_a_lost_member_is_not_replaced(make_episode: EpisodeMaker) -> None:
 def test_what_does_not_fit_is_refused(settings: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_recipe("grpo", settings)
+
+
+@pytest.mark.parametrize("advantage", [StepGroup(weight=1.0), Hierarchy()])
+def test_replayed_turns_are_no_measure_for_those_that_were_chosen(advantage: Advantage) -> None:
+    table = random_table([0.0, 1.0, 0.0, 1.0], 3)
+    replayed_R = (table.turn_R == 0) & (table.trajectory_R < 2)
+    marked = replace(table, replayed_R=replayed_R)
+    apart = replace(table, state_R=np.where(replayed_R, 100 + np.arange(len(replayed_R)), table.state_R))
+    recoded = replace(apart, state_R=codes(apart.state_R.tolist()))
+    if isinstance(advantage, StepGroup):
+        assert advantage(marked) == pytest.approx(advantage(recoded))
+    else:
+        assert not advantage(marked)[replayed_R].any()
+    assert not np.allclose(advantage(marked), advantage(table))

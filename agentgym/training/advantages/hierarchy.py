@@ -24,7 +24,8 @@ class Hierarchy(Penalised, name="hierarchy"):
     """HGPO (arXiv 2602.22817, eq. 7): the weighted mean of step advantages over turns whose last 1, 2, ..,
     `history` + 1 states agree; longer agreement weighs more, by (k + `first_weight` - 1)^alpha.
 
-    A level exists for a turn where another turn shares its key; a turn without any gets 0. Deviations are
+    A level exists for a turn where another turn shares its key; a turn without any gets 0, and so does one that
+    was replayed. Deviations are
     the population's.
     """
 
@@ -52,7 +53,7 @@ class Hierarchy(Penalised, name="hierarchy"):
         value_R = charged.returns(self.gamma) - self.penalty(turns, "return")
         total_R, weight_R = np.zeros(len(value_R)), np.zeros(len(value_R))
         levels = [
-            (level, self._advantage(value_R, key_R))
+            (level, self._advantage(value_R, turns.chosen(key_R)))
             for level, key_R in enumerate(history_keys(turns, self.history + 1), start=1)
         ]
         if self.base:

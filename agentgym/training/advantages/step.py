@@ -15,7 +15,8 @@ class StepGroup(Penalised, name="step_group"):
     """GiGPO (arXiv 2505.10978, eqs. 3-8): an episode advantage over the group plus `weight` times a step
     advantage over the turns of the group that stood in the same state.
 
-    The step advantage compares discounted returns; a state visited once gets 0. Several visits in one
+    The step advantage compares discounted returns; a state visited once gets 0, and
+    replayed turns are compared with none. Several visits in one
     trajectory all count.
     """
 
@@ -40,10 +41,10 @@ class StepGroup(Penalised, name="step_group"):
     def states(self, turns: TurnTable) -> Indices:
         """Return the code of each turn's step group, by first appearance, shape (R,)."""
         if self.similarity == 1:
-            return turns.state_R
+            return turns.chosen(turns.state_R)
         if len(turns.text_R) != len(turns.turn_R):
             raise UsageError(
                 "`advantage.similarity` compares the texts of observations, and this TurnTable has none; "
                 "fill its `text_R`, or set the similarity to 1."
             )
-        return similar_states(turns.text_R, turns.group_R, self.similarity)
+        return turns.chosen(similar_states(turns.text_R, turns.group_R, self.similarity))
