@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from agentgym.training.credit_rules import outcomes_counted_once
 from agentgym.training.loss_rules import (
     centre_to_clip_around,
     turns_in_sequence,
     two_policies_to_compare,
     whole_pairs,
 )
+from agentgym.training.offline_rules import critic_to_ask, plain_sum_of_pairs, recorded_by_itself
 from agentgym.training.rollout_rules import expert_to_ask, members_to_spare, something_to_play
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ RULES: tuple[Rule, ...] = (
     tokenizer_needs_text,
     whole_rows_for_all_tokens,
     groups_to_compare,
+    outcomes_counted_once,
     teacher_to_ask,
     expert_to_ask,
     members_to_spare,
@@ -92,6 +95,9 @@ RULES: tuple[Rule, ...] = (
     gap_to_correct,
     turns_in_sequence,
     whole_pairs,
+    plain_sum_of_pairs,
+    critic_to_ask,
+    recorded_by_itself,
     two_policies_to_compare,
     centre_to_clip_around,
 )
