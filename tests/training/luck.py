@@ -88,8 +88,8 @@ def luck_model(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def luck_recipe(model: Path, *more: str) -> Recipe:
-    """Return a short run of GRPO on the world of luck."""
+def luck_recipe(model: Path, *more: str, recipe: str = "grpo") -> Recipe:
+    """Return a short run of a recipe on the world of luck."""
     agentgym.register(SPEC)
     settings = [
         f"environment.id={ENV_ID}",
@@ -105,4 +105,4 @@ def luck_recipe(model: Path, *more: str) -> Recipe:
         "iterations=4",
         "checkpoint.every=2",
     ]
-    return load_recipe("grpo", [*settings, *more])
+    return load_recipe(recipe, [*settings, *more])

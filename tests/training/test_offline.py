@@ -99,7 +99,7 @@ def test_dpo_widens_the_margin_and_plays_nothing(recording: Run, tmp_path: Path)
         ("a_lol", []),
         ("iql", []),
         ("digi_q", ["extraction.answers=3", "extraction.states=8"]),
-        ("refuel", []),
+        ("refuel", ["branching=none"]),
     ],
 )
 def test_offline_recipes_learn(name: str, settings: list[str], recording: Run, tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ class StopsAfter(Silent):
             raise KeyboardInterrupt
 
 
-def train(folder: Path, model: Path, *more: str, stop_after: int | None = None) -> Run:
-    run = Run.create(luck_recipe(model, *more), folder, "run")
+def train(folder: Path, model: Path, *more: str, recipe: str = "grpo", stop_after: int | None = None) -> Run:
+    run = Run.create(luck_recipe(model, *more, recipe=recipe), folder, "run")
     if stop_after is not None:
         with pytest.raises(KeyboardInterrupt):
             Trainer(run, StopsAfter(stop_after)).train()
@@ -185,3 +185,9 @@ def test_branches_share_their_first_turns_with_the_first_member(model: Path, tmp
                     assert np.array_equal(mine.completion_ids, theirs.completion_ids)
                     assert np.array_equal(mine.prompt_ids, theirs.prompt_ids)
     assert len(lengths) > 1
+
+
+def test_refuel_learns_from_pairs_that_branch(model: Path, tmp_path: Path) -> None:
+    run = train(tmp_path, model, "rollout.group_size=2", "rollout.tasks=12", "iterations=2", recipe="refuel")
+    assert all(line["grad_norm"] > 0 for line in run.lines())
+    assert all(line["replayed_turns"] > 0 for line in run.lines())
