@@ -29,6 +29,10 @@ REFUSED = {
         "`schedule.minibatches = 2` would tear pairs apart",
     ),
     "a correction of nothing": (["corrections=truncated_importance"], "Set `proximal` to 'recomputed'"),
+    "a gap that is weighed already": (
+        ["gap_action=correct", "ratio=behaviour"],
+        "set `gap_action` to 'stop'",
+    ),
     "a clip for another ratio": (["clip=centred", "proximal=recomputed"], "Set `ratio` to 'behaviour'"),
     "back to front without an expert": (
         ["curriculum={name = 'b2f', expert = 'no/such/run'}"],
