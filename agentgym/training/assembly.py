@@ -18,6 +18,7 @@ from agentgym.core.policy import Policy, Sampling
 from agentgym.core.task import Split, Task
 from agentgym.policies.local import LocalPolicy
 from agentgym.policies.models import LoadedModel, ModelConfig, default_device, load_model, make_model
+from agentgym.policies.rendering import ChatRenderer
 from agentgym.policies.tokenizer import train_tokenizer
 from agentgym.registry import make
 from agentgym.rollout.collect import derive_seed
@@ -27,6 +28,7 @@ from agentgym.training.progress import Progress
 from agentgym.training.recipe import Recipe
 from agentgym.training.run import Run
 from agentgym.training.sections import ScratchModel, WarmStartSection
+from agentgym.training.side_task import SideTasks
 from agentgym.training.teachers.base import Surroundings, Tutor
 from agentgym.training.warm_start import warm_start
 
@@ -87,6 +89,13 @@ def make_tutor(
             exact="teacher_distributions" in recipe.needs,
         )
     )
+
+
+def make_side_task(recipe: Recipe, student: LoadedModel) -> SideTasks | None:
+    """Return the recipe's side task at work; None where there is none."""
+    if recipe.side_task.weight == 0:
+        return None
+    return SideTasks(recipe.side_task, ChatRenderer(student.tokenizer), recipe.agent.history)
 
 
 def newest_weights(path: str) -> str:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from agentgym.training import branching, critique, curricula, guidance, proximal, replay, task_sampling
+from agentgym.training import (
+    branching,
+    critique,
+    curricula,
+    guidance,
+    proximal,
+    replay,
+    side_task,
+    task_sampling,
+)
 from agentgym.training.advantages import batch as batch_advantage
 from agentgym.training.advantages import (
     beta,
@@ -80,6 +89,7 @@ __all__ = [
     "schedules",
     "sequential",
     "shaping",
+    "side_task",
     "soft_clips",
     "step",
     "stepwise",

@@ -24,6 +24,7 @@ from agentgym.training.recipe import GapAction, OptimiserSection, Recipe
 from agentgym.training.schedules.base import Schedule, Simultaneous
 from agentgym.training.scoring import Scores, score_tokens
 from agentgym.training.shaping.base import Progress, Shaping
+from agentgym.training.side_task import SideRows, SideTasks
 from agentgym.training.step import Batch, Limits, SamplerGap, optimiser_step
 from agentgym.training.tally import Tally
 from agentgym.training.teachers.base import Tutor
@@ -79,7 +80,7 @@ class Learner:
     `update` says how (default: PPO's clip on token ratios, all tokens alike, one step); `settings` is the
     optimiser. `iterations` is the length of the learning-rate schedule. A reference copy of the model as
     it is now is kept where a part needs one, unless `reference` is given. `tutor` is the teacher of the parts
-    that ask one.
+    that ask one, and `side` what is learned besides acting.
     """
 
     def __init__(
@@ -93,9 +94,11 @@ class Learner:
         seed: int = 0,
         reference: PreTrainedModel | None = None,
         tutor: Tutor | None = None,
+        side: SideTasks | None = None,
     ) -> None:
         self.model = model
         self.tutor = tutor
+        self.side = side
         self.settings = settings or OptimiserSection()
         self.update = update or Update()
         self.iterations = iterations
@@ -123,6 +126,7 @@ class Learner:
         recipe: Recipe,
         reference: PreTrainedModel | None = None,
         tutor: Tutor | None = None,
+        side: SideTasks | None = None,
     ) -> Learner:
         """Build the learner a recipe describes."""
         return cls(
@@ -134,6 +138,7 @@ class Learner:
             seed=recipe.seed,
             reference=reference,
             tutor=tutor,
+            side=side,
         )
 
     def learn(
@@ -230,6 +235,7 @@ class Learner:
             lesson,
             iteration=self.iteration,
             episodes=[episode.id for episode in episodes],
+            side=SideRows() if self.side is None else self.side.rows(episodes),
         )
 
     def _scored(self, tokens: TokenTable, rows: Sequence[Row]) -> TokenTable:

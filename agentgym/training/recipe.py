@@ -50,6 +50,7 @@ from agentgym.training.sections import (
     WarmStartSection,
 )
 from agentgym.training.shaping.base import Shaping
+from agentgym.training.side_task import NoSideTask, SideTask
 from agentgym.training.task_sampling import TaskSampling, Uniform
 from agentgym.training.teachers.base import NoTeacher, Teacher
 
@@ -91,6 +92,7 @@ class Recipe(Settings):
     aggregation: SerializeAsAny[Aggregation] = TokenMean()
     schedule: SerializeAsAny[Schedule] = Simultaneous()
     teacher: SerializeAsAny[Teacher] = NoTeacher()
+    side_task: SerializeAsAny[SideTask] = NoSideTask()
     sampling: SerializeAsAny[TaskSampling] = Uniform()
     curriculum: SerializeAsAny[Curriculum] = WholeEpisodes()
     branching: SerializeAsAny[Branching] = NoBranching()

@@ -6,13 +6,14 @@ Legend: N trained tokens (of a micro-batch, of a step or of the batch), R turns,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
@@ -26,6 +27,7 @@ from agentgym.training.offending import NonFiniteLoss, check_tokens
 from agentgym.training.packing import MicroBatch, Row, micro_batches
 from agentgym.training.schedules.base import Step
 from agentgym.training.scoring import entropy_of, fast_matmul, forward_logits, logp_of, score_tokens
+from agentgym.training.side_task import SideRows
 from agentgym.training.tally import Tally
 from agentgym.training.tokens import TokenTable
 from agentgym.training.turns import Indices, TurnTable, Values
@@ -57,6 +59,8 @@ class Batch:
     """Of the run, counted from 0."""
     episodes: Sequence[str] = ()
     """Ids of the trajectories, for messages."""
+    side: SideRows = field(default_factory=SideRows)
+    """What is to be predicted besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +90,13 @@ def optimiser_step(
     """
     step_batch = _StepBatch.of(batch, step, objective)
     optimiser.zero_grad(set_to_none=True)
-    if not step_batch.live:
+    side = batch.side.of(np.unique(batch.turns.trajectory_R[step.rows]).tolist())
+    if not step_batch.live and not side:
         tally.steps_without_update += 1
         return
-    if step.fresh or objective.fits_logp:
+    if step_batch.live and (step.fresh or objective.fits_logp):
         step_batch = step_batch.scored(model, step.fresh, objective.temperature, limits.tokens_per_microbatch)
-    if objective.fits:
+    if step_batch.live and objective.fits:
         objective = objective.fit(step_batch.all_tokens(model.device))
     loss = 0.0
     with packed_attention(model), fast_matmul(model.device):
@@ -99,6 +104,7 @@ def optimiser_step(
             loss_N = _micro_loss(model, micro, step_batch, objective, tally)
             loss_N.sum().backward()
             loss += float(loss_N.detach().sum())
+        loss += batch.side.weight * _predict(model, side, batch.side.weight, limits.tokens_per_microbatch)
     if tally.gap_mean > objective.gap_limit:
         raise SamplerGap(
             f"The sampler's log-probabilities are {tally.gap_mean:.3g} nats off the trainer's on average (limit "
@@ -201,6 +207,18 @@ class _StepBatch:
             staleness_N=column(table.staleness(self.batch.iteration)),
             iteration=self.batch.iteration,
         )
+
+
+def _predict(model: PreTrainedModel, rows: Sequence[Row], weight: float, tokens_per_microbatch: int) -> float:
+    """Add the gradient of `weight` x the mean cross-entropy of the rows' trained tokens; return the latter, in
+    nats."""
+    count = sum(len(row.target) for row in rows)
+    total = 0.0
+    for micro in micro_batches(rows, tokens_per_microbatch, model.device):
+        loss = cross_entropy(forward_logits(model, micro), micro.target_ids_N, reduction="sum") / count
+        (weight * loss).backward()
+        total += float(loss.detach())
+    return total
 
 
 def _turn_weights(turns: TurnTable, chosen: Indices, aggregation: Aggregation) -> Values:

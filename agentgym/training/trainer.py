@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from transformers import PreTrainedModel
 
 from agentgym.core.errors import InfrastructureError, StoreFault
 from agentgym.core.trace import Episode
@@ -20,7 +21,7 @@ from agentgym.policies.models import LoadedModel, save_model
 from agentgym.store.store import Store
 from agentgym.store.tables import RunStatus
 from agentgym.store.writer import EpisodeWriter
-from agentgym.training.assembly import initial_model, make_policy, make_tutor, open_model
+from agentgym.training.assembly import initial_model, make_policy, make_side_task, make_tutor, open_model
 from agentgym.training.checkpoint import (
     NO_SPACE,
     Checkpoint,
@@ -46,7 +47,6 @@ from agentgym.training.progress import Progress, Silent
 from agentgym.training.recorded import RecordedEpisodes
 from agentgym.training.rollouts import Rollouts
 from agentgym.training.run import Run, installed_versions
-from agentgym.training.teachers.base import Tutor
 from agentgym.training.turns import TurnTable
 
 
@@ -140,21 +140,23 @@ class Trainer:
             RecordedEpisodes(self.recipe).must_match(self.recipe.model.path)
         loaded = initial_model(self.recipe, self.progress)
         save_model(loaded.model, loaded.tokenizer, self.run.warm_start)
-        learner = Learner.from_recipe(loaded.model, self.recipe, tutor=self._tutor(loaded))
+        learner = self._learner(loaded)
         self.judge = Judge(self.recipe, learner) if self.recipe.critic.heads else None
         self._checkpoint(loaded, learner)
         return loaded, learner
 
-    def _tutor(self, loaded: LoadedModel) -> Tutor | None:
+    def _learner(self, loaded: LoadedModel, reference: PreTrainedModel | None = None) -> Learner:
         initial = str(self.run.warm_start)
-        return make_tutor(self.recipe, loaded, lambda: open_model(self.recipe, initial).model)
+        tutor = make_tutor(self.recipe, loaded, lambda: open_model(self.recipe, initial).model)
+        side = make_side_task(self.recipe, loaded)
+        return Learner.from_recipe(loaded.model, self.recipe, reference, tutor, side)
 
     def _resume(self, checkpoint: Checkpoint) -> tuple[LoadedModel, Learner]:
         """Return model and learner as the checkpoint has them."""
         loaded = open_model(self.recipe, str(checkpoint.path))
         needed = "reference" in Update.of(self.recipe).needs
         reference = open_model(self.recipe, str(self._reference(checkpoint))).model if needed else None
-        learner = Learner.from_recipe(loaded.model, self.recipe, reference, self._tutor(loaded))
+        learner = self._learner(loaded, reference)
         if learner.tutor is not None:
             learner.tutor.load(checkpoint.path)
         if learner.average is not None:
