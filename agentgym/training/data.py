@@ -14,6 +14,8 @@ class Data(Part, kind="data"):
 
     on_policy: ClassVar[bool] = True
     """Whether the policy that learns from them has sampled them."""
+    asks_for_oracle: ClassVar[bool] = False
+    """Whether the environment must have an expert."""
 
 
 class Played(Data, name="rollouts"):
@@ -24,6 +26,7 @@ class Demonstrated(Data, name="demonstrations"):
     """The environment's expert plays `rollout.tasks` tasks, and its answers are what is trained on."""
 
     on_policy: ClassVar[bool] = False
+    asks_for_oracle: ClassVar[bool] = True
 
 
 class Recorded(Data, name="recorded"):

@@ -36,6 +36,21 @@ def expert_to_ask(recipe: Recipe) -> str | None:
     return None
 
 
+def expert_to_learn_from(recipe: Recipe) -> str | None:
+    """Plans and demonstrations are the environment's own expert's."""
+    if recipe.teacher.asks_for_oracle and not _has_oracle(recipe):
+        return (
+            f"the teacher's hint 'oracle' is the plan of the expert of {recipe.environment.id}, which has none. Set "
+            "`teacher.hint` to 'feedback'."
+        )
+    if recipe.data.asks_for_oracle and not _has_oracle(recipe):
+        return (
+            f"`data` is {recipe.data.name!r}, but {recipe.environment.id} has no expert to give them. Set `data` to "
+            "'recorded' with `data.path`."
+        )
+    return None
+
+
 def _has_oracle(recipe: Recipe) -> bool:
     """Return whether the environment overrides `oracle`; one that cannot be made is complained of elsewhere."""
     try:

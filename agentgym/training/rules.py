@@ -16,7 +16,12 @@ from agentgym.training.loss_rules import (
     whole_pairs,
 )
 from agentgym.training.offline_rules import critic_to_ask, plain_sum_of_pairs, recorded_by_itself
-from agentgym.training.rollout_rules import expert_to_ask, members_to_spare, something_to_play
+from agentgym.training.rollout_rules import (
+    expert_to_ask,
+    expert_to_learn_from,
+    members_to_spare,
+    something_to_play,
+)
 
 if TYPE_CHECKING:
     from agentgym.training.recipe import Recipe
@@ -90,6 +95,7 @@ RULES: tuple[Rule, ...] = (
     outcomes_counted_once,
     teacher_to_ask,
     expert_to_ask,
+    expert_to_learn_from,
     members_to_spare,
     something_to_play,
     gap_to_correct,

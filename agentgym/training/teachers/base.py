@@ -72,6 +72,11 @@ class Surroundings:
 class Teacher(Part, kind="teacher"):
     """What the policy's own tokens are compared with."""
 
+    @property
+    def asks_for_oracle(self) -> bool:
+        """Whether the environment must have an expert."""
+        return False
+
     @abstractmethod
     def tutor(self, around: Surroundings) -> Tutor | None:
         """Open what the teacher needs; None where there is none. Raises `ConfigError` where it does not fit."""

@@ -38,6 +38,11 @@ class SelfTeacher(Teacher, name="self"):
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
     """Of the average: what is kept of it at each iteration."""
 
+    @property
+    def asks_for_oracle(self) -> bool:
+        """Whether the hint is the expert's."""
+        return self.hint == "oracle"
+
     def tutor(self, around: Surroundings) -> Tutor:
         """Return the tutor, with a copy of the weights where they are not the current ones."""
         return _SelfTutor(self, around)
