@@ -150,12 +150,12 @@ def _attend(
     for block in layout.blocks:
         query = _gather(query_LHD, block.query_BQ)
         key, value = (_gather(flat, block.key_BK) for flat in (key_LED, value_LED))
-        kernel = tiled_attention if query.device.type == "cpu" else _fused
+        kernel = tiled_attention if query.device.type == "cpu" else fused_attention
         outputs.append(kernel(query, key, value, scale, block.hidden_BP).transpose(1, 2).flatten(0, 1))
     return torch.cat(outputs).index_select(0, layout.order_L)[None], None
 
 
-def _fused(
+def fused_attention(
     query_BHQD: Tensor, key_BEKD: Tensor, value_BEKD: Tensor, scale: float, hidden_BP: Tensor | None
 ) -> Tensor:
     """The same as `tiled_attention`, in the kernels of accelerators."""
