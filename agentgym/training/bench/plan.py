@@ -67,9 +67,12 @@ class Plan:
     def recipe(self, source: str, seed: int) -> Recipe:
         """Return one recipe of the bench: its own parts, the base's conditions, the common warm start."""
         table = compose(read_table(self.base), read_table(source))
-        if "teacher" in table and self.teacher:
-            table["teacher"] = {**_as_table(table["teacher"]), "path": self.teacher}
-        table = apply_overrides(table, self.settings)
+        if asks_for_teacher(table) and not self.teacher:
+            raise UsageError(
+                f"The recipe {source!r} learns from a teacher: give a trained run with --teacher RUN, such as one "
+                f"made by `agentgym train {self.base} --set iterations=100`."
+            )
+        table = apply_overrides(with_teacher(table, self.teacher), self.settings)
         model = {key: value for key, value in table.get("model", {}).items() if key != "scratch"}
         table["model"] = {**model, "path": str(self.start)}
         table.pop("warm_start", None)
@@ -100,6 +103,25 @@ def compose(base: Mapping[str, Any], algorithm: Mapping[str, Any]) -> dict[str, 
         {"schedule": _as_table(algorithm.get("schedule", {"name": "simultaneous"}))},
     )
     return {**table, **schedule}
+
+
+def asks_for_teacher(table: Mapping[str, Any]) -> bool:
+    """Whether a recipe's table has another model as its teacher or guide."""
+    return with_teacher(table, "") != dict(table)
+
+
+def with_teacher(table: Mapping[str, Any], teacher: str) -> dict[str, Any]:
+    """Return a recipe's table with `teacher`, a run or model, in the place of the models it learns from."""
+    changed = dict(table)
+    if _name(table, "teacher") == "model":
+        changed["teacher"] = {**table["teacher"], "path": teacher}
+    if _name(table, "guidance") == "teacher":
+        changed["guidance"] = {**table["guidance"], "teachers": [teacher]}
+    return changed
+
+
+def _name(table: Mapping[str, Any], key: str) -> str:
+    return str(_as_table(table.get(key, {})).get("name", ""))
 
 
 def _as_table(part: Any) -> dict[str, Any]:
