@@ -39,8 +39,8 @@ HOUSE = [
 """Two iterations of a few short episodes; every token has a price, a signal even where no task is solved."""
 
 
-WITHOUT_SIGNAL = {"dapo"}
-"""Success decides which groups it keeps, and here there is none."""
+WITHOUT_SIGNAL = {"a_lol", "bnpo", "dapo", "digi_q", "iql", "spo"}
+"""They learn from successes alone, and so small a model has none: their steps are without update."""
 
 
 @pytest.fixture(scope="session")
@@ -59,12 +59,12 @@ def tiny(name: str, other: Run) -> Recipe:
     table = with_teacher(read_table(name), str(other.path))
     size = min(3, int(table.get("rollout", {}).get("group_size", 3)))
     overrides = [*HOUSE, f"rollout.group_size={size}", f"model.path={other.warm_start}"]
-    named = {key: part.get("name") for key, part in table.items() if isinstance(part, dict)}
-    if named.get("data") == "recorded":
+    named = {key: table.get(key, {}).get("name") for key in ("data", "sampling")}
+    if named["data"] == "recorded":
         overrides.append(f"data.path={other.path}")
-    if named.get("data") == "demonstrations":
+    if named["data"] == "demonstrations":
         overrides.append("environment.max_turns=20")  # an expert needs them
-    if named.get("sampling") == "dynamic":
+    if named["sampling"] == "dynamic":
         overrides.append("sampling.rounds=2")
     return parse_recipe(apply_overrides(table, overrides), name)
 
