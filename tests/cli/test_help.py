@@ -14,6 +14,9 @@ from agentgym.cli.main import app
 from tests.cli.driver import Cli
 
 COMMANDS = ["quickstart", "envs", "play", "check", "train", "eval"]
+GROUPS = ["recipes", "bench"]
+NESTED = ["recipes", "recipes show", "recipes parts", "bench objectives"]
+"""Commands of groups; `recipes` is one by itself."""
 
 
 def example(help_text: str) -> list[str]:
@@ -27,23 +30,40 @@ def example(help_text: str) -> list[str]:
 def test_these_are_all_commands() -> None:
     names = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
     assert names == COMMANDS
+    assert [group.name for group in app.registered_groups] == GROUPS
+    assert sorted(command for command in callbacks() if command not in COMMANDS) == sorted(NESTED)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def callbacks() -> dict[str, Any]:
+    """Every command with the function behind it."""
+    found = {command.name or _name(command): command.callback for command in app.registered_commands}
+    for group in app.registered_groups:
+        inner = group.typer_instance
+        assert inner is not None
+        if inner.registered_callback is not None:
+            found[str(group.name)] = inner.registered_callback.callback
+        for command in inner.registered_commands:
+            found[f"{group.name} {command.name or _name(command)}"] = command.callback
+    return found
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *NESTED])
 def test_help_explains_every_option_and_fits_80_columns(command: str, cli: Cli) -> None:
-    done = cli(command, "--help")
+    done = cli(*command.split(), "--help")
     assert done.code == 0
     assert max(map(len, done.out.splitlines())) <= 80
-    (registered,) = [one for one in app.registered_commands if one.name == command or _name(one) == command]
-    docstring = getattr(registered.callback, "__doc__", "")
+    docstring = getattr(callbacks()[command], "__doc__", "")
     assert example(done.out) == example(docstring), "the example is broken over two lines"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *NESTED])
 def test_the_example_runs(command: str, cli: Cli, tiny: list[str]) -> None:
     """As printed, with a recipe made tiny by `--set` where a model is trained."""
-    words = example(cli(command, "--help").out)
-    done = cli(*words, *(tiny if command in ("quickstart", "train") else []), typed="1\nquit\n")
+    words = example(cli(*command.split(), "--help").out)
+    if command == "bench objectives":
+        tiny = [*tiny, "--set", "iterations=1", "evaluation.select_tasks=2", "evaluation.heldout_tasks=2"]
+    trained = command in ("quickstart", "train", "bench objectives")
+    done = cli(*words, *(tiny if trained else []), typed="1\nquit\n")
     assert (done.code, done.err) == (0, "")
     told = {
         "quickstart": "verdict:",
@@ -52,6 +72,10 @@ def test_the_example_runs(command: str, cli: Cli, tiny: list[str]) -> None:
         "check": "keeps the contract",
         "train": "verdict:",
         "eval": "random -> oracle",
+        "recipes": "gigpo",
+        "recipes show": "gamma = 1.0",
+        "recipes parts": "ppo",
+        "bench objectives": "Written to bench/objectives.md",
     }
     assert told[command] in done.out
 
@@ -60,7 +84,7 @@ def test_the_example_runs(command: str, cli: Cli, tiny: list[str]) -> None:
 def test_without_a_command_there_is_help(words: list[str], cli: Cli) -> None:
     done = cli(*words)
     assert done.code == (0 if words else 2)
-    assert all(f" {command} " in done.out for command in COMMANDS)
+    assert all(f" {command} " in done.out for command in (*COMMANDS, *GROUPS))
     assert "agentgym quickstart" in " ".join(done.out.split())
 
 
@@ -78,7 +102,7 @@ def test_help_and_listings_wait_for_no_heavy_library() -> None:
         "except SystemExit: pass\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
-    for words in (["--help"], ["envs"], ["train", "--help"], ["play", "household"]):
+    for words in (["--help"], ["envs"], ["train", "--help"], ["recipes", "-h"], ["play", "household"]):
         done = subprocess.run(
             [sys.executable, "-c", script, *words], stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
