@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agentgym.training.recipe import load_recipe
+from agentgym.training.recipe import load_recipe, shipped_recipes
 from agentgym.training.run import Run
 from agentgym.training.trainer import Trainer
 from tests.training.test_trainer import TINY
@@ -66,8 +66,15 @@ def test_agentgym_commands_run(command: str, folder: Path) -> None:
         words = ["quickstart", "--name", "another", *SHORT]
     elif words[0] == "train" and "--resume" not in words:
         words += ["--name", "third", "--no-check", *SHORT]
+    elif words[0] == "bench":
+        words += ["--seeds", "0", *SHORT, "--set", "iterations=1", "evaluation.select_tasks=2"]
     done = run_in(folder, [sys.executable, "-m", "agentgym.cli", *words])
     assert done.stdout
+
+
+def test_every_shipped_recipe_is_named() -> None:
+    named = set(re.findall(r"`([a-z0-9_]+)`", README))
+    assert set(shipped_recipes()) - {"quickstart"} <= named
 
 
 def run_in(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:

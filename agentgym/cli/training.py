@@ -57,7 +57,7 @@ def quickstart(
 def train(
     recipe: Annotated[
         str | None,
-        typer.Argument(help="A TOML file, or the name of a shipped recipe (grpo, gigpo, quickstart)."),
+        typer.Argument(help="A TOML file, or a name that `agentgym recipes` lists."),
     ] = None,
     settings: Annotated[
         list[str] | None,

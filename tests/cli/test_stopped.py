@@ -119,6 +119,7 @@ def test_no_room_in_mid_run(scarcity: Scarcity, reference: Run, tiny: list[str],
     assert process.returncode == 1
     assert "space" in error
     assert "Finished iterations are safe." in error
+    assert error.count("agentgym train --resume") == 1
     assert "Traceback" not in error
     finished = [int(path.name) for path in run.checkpoints.iterdir() if path.name.isdecimal()]
     assert 1 <= max(finished) < 5

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import errno
+import os
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from agentgym.core.errors import CheckpointError
@@ -91,6 +95,28 @@ def test_a_write_that_was_cut_off_leaves_no_checkpoint(tmp_path: Path) -> None:
         save_checkpoint(tmp_path, 2, killed, optimiser_of(nn.Linear(3, 2)), keep=2)
     assert [path.name for path in checkpoints(tmp_path)] == ["000001"]
     assert save(tmp_path, 2).name == "000002"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG], ids=os.strerror)
+def test_safetensors_full_disk_is_told_as_the_systems(number: int, tmp_path: Path) -> None:
+    def full(path: Path) -> None:
+        raise SafetensorError(f"Error while serializing: I/O error: whatever (os error {number})")
+
+    save(tmp_path, 1)
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))) as caught:
+        save_checkpoint(tmp_path, 2, full, optimiser_of(nn.Linear(3, 2)), keep=2)
+    assert caught.value.errno == number
+    assert [path.name for path in tmp_path.iterdir()] == ["000001"], (
+        "the partial one may be what fills the disk"
+    )
+
+
+def test_other_failures_of_safetensors_stay_what_they_are(tmp_path: Path) -> None:
+    def broken(path: Path) -> None:
+        raise SafetensorError("invalid header (os error 5)")
+
+    with pytest.raises(SafetensorError, match="invalid header"):
+        save_checkpoint(tmp_path, 1, broken, optimiser_of(nn.Linear(3, 2)), keep=2)
 
 
 def test_no_checkpoint_and_another_shape(tmp_path: Path) -> None:
