@@ -39,6 +39,24 @@ def test_the_bases_parts_do_not_leak_into_a_recipe_that_says_nothing_of_them() -
     assert compose(base, {"schedule": {"name": "other"}})["schedule"] == {"name": "other"}
 
 
+def test_a_teacher_goes_to_the_recipes_that_learn_from_one(tmp_path: Path) -> None:
+    plan = Plan(tmp_path, "quickstart", ("grpo", "tcod_f2b"), (0,), teacher="runs/longer")
+    assert plan.recipe("tcod_f2b", 0).teacher.model_dump()["path"] == "runs/longer"
+    assert plan.recipe("grpo", 0).teacher.name == "none"
+    with pytest.raises(
+        UsageError, match="'tcod_f2b' learns from a teacher: give a trained run with --teacher"
+    ):
+        replace(plan, teacher="").recipe("tcod_f2b", 0)
+
+
+def test_a_file_is_a_recipe_with_settings_of_its_own(tmp_path: Path) -> None:
+    variant = tmp_path / "faster.toml"
+    variant.write_text('extends = "hgpo"\n[advantage]\nalpha = 2.0\n', "utf-8")
+    plan = Plan(tmp_path, "quickstart", ("hgpo", str(variant)), (0,))
+    assert plan.labels == ("hgpo", "faster")
+    assert plan.recipe(str(variant), 0).advantage.model_dump()["alpha"] == 2.0
+
+
 def test_all_runs_start_alike_and_play_the_same_tasks(bench: tuple[Plan, list[Row]]) -> None:
     plan, _ = bench
     runs = [Run(plan.out / "runs" / f"{label}-seed0") for label in plan.labels]
