@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors import torch as safetensors_torch
 from torch import Tensor
 
 from agentgym.core.errors import AgentGymError
@@ -50,7 +50,8 @@ class Offending:
         """Write `iteration-000012.safetensors` with the tensors, and beside it the rest as JSON."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"iteration-{iteration:06d}.safetensors"
-        save_file({name: tensor.detach().cpu().clone() for name, tensor in self.tensors.items()}, path)
+        tensors = {name: tensor.detach().cpu().clone() for name, tensor in self.tensors.items()}
+        safetensors_torch.save_file(tensors, path)
         facts = {
             "iteration": iteration,
             "quantity": self.quantity,

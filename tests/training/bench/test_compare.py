@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 
 from agentgym.training.bench.compare import crossed_interval, paired_interval, table, threshold_of
 from agentgym.training.bench.measure import Measured, Point
+
+
+scipy_stats: Any = cast(Any, stats)
 
 
 def measured(recipe: str, seed: int, success: list[float], heldout: list[float], **more: float) -> Measured:
@@ -63,7 +67,7 @@ def test_a_table_by_hand() -> None:
 
 def test_the_interval_over_seeds_is_students() -> None:
     values = [0.1, 0.3, 0.2, 0.5]
-    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    low, high = scipy_stats.t.interval(0.95, 3, np.mean(values), scipy_stats.sem(values))
     assert paired_interval(values) == pytest.approx((low, high))
     assert paired_interval([0.1]) is None
 
