@@ -14,7 +14,6 @@ from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 from agentgym.training.bench.compare import crossed_interval, paired_interval, table, threshold_of
 from agentgym.training.bench.measure import Measured, Point
 
-
 scipy_stats: Any = cast(Any, stats)
 
 
