@@ -5,6 +5,7 @@ Legend: N trained tokens, L tokens of a micro-batch, V vocabulary.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -17,6 +18,10 @@ from transformers import PreTrainedModel
 from agentgym.training.attention import check_attended, packed_attention
 from agentgym.training.packing import MicroBatch, Row, micro_batches
 from agentgym.training.tokens import Floats
+
+# oneDNN keeps a compiled product for each shape it has met, and packed rows seldom repeat a shape: a thousand of
+# them take more memory than the model. Read by oneDNN at its first product.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
 class Scores(NamedTuple):
