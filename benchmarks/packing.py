@@ -9,7 +9,7 @@ Forward and backward of the same loss over the same random episodes in three lay
     packed    `agentgym.training.packing`: what turns share is computed once
 
 for three histories: all turns in full; the opening and the last two exchanges; and all turns, but with the
-reasoning stripped from earlier answers. The two peers' gradients are compared with the packed ones, which
+reasoning stripped from earlier answers. All episodes have the same system prompt. The two peers' gradients are compared with the packed ones, which
 fails the run where they differ by more than 1e-4 of the largest. CPU seconds are medians; one thread by default.
 """
 
@@ -43,8 +43,8 @@ SYSTEM = 200
 OBSERVATION = (40, 101)
 ANSWER = (15, 46)
 """Tokens: at least, below."""
-KEPT = 5
-"""Of an answer, what is left where reasoning is stripped."""
+REASONING = (20, 66)
+"""Tokens before each answer, in the third history only."""
 HISTORIES = ("full", "window of 2", "reasoning stripped")
 
 
@@ -56,12 +56,12 @@ class Sample(NamedTuple):
 
 
 def context_of(history: str, opening: Ids, told: Sequence[Ids], answers: Sequence[Ids]) -> Ids:
-    """Return the context of the next answer after `answers`; `told[n]` is what came after answer n."""
+    """Return the context of the next answer after `answers` (without their reasoning); `told[n]` is what came
+    after answer n."""
     exchanges = list(zip(answers, told, strict=True))
     if history == "window of 2":
         exchanges = exchanges[-2:]
-    kept = slice(-KEPT, None) if history == "reasoning stripped" else slice(None)
-    return np.concatenate([opening, *(part for answer, after in exchanges for part in (answer[kept], after))])
+    return np.concatenate([opening, *(part for exchange in exchanges for part in exchange)])
 
 
 def play(history: str, turns: int, seed: int) -> tuple[Episode, list[Sample]]:
@@ -79,14 +79,17 @@ def play(history: str, turns: int, seed: int) -> tuple[Episode, list[Sample]]:
     made: list[Turn] = []
     before: Ids = np.empty(0, np.int32)
     for number in range(turns):
-        context, answer = context_of(history, opening, told, answers), tokens(*ANSWER)
+        context = context_of(history, opening, told, answers)
+        answers.append(tokens(*ANSWER))
+        answer = answers[-1]
+        if history == "reasoning stripped":
+            answer = np.concatenate([tokens(*REASONING), answer])
         samples.append(Sample(np.concatenate([context, answer]), len(answer)))
         shorter = min(len(before), len(context))
         different = np.flatnonzero(before[:shorter] != context[:shorter])
         start = int(different[0]) if len(different) else shorter
         made.append(_turn(number, turns, start, context[start:], answer))
         before = samples[-1].ids
-        answers.append(answer)
         told.append(tokens(*OBSERVATION))
     task = Task("t", "test/Env-v0", Split.TRAIN)
     return Episode(f"{seed}", task, "g", made, Outcome.SUCCESS, 1.0, StopReason.COMPLETED, seed), samples
@@ -180,7 +183,7 @@ class Measured(NamedTuple):
 
 
 def measure(model: PreTrainedModel, ways: dict[str, Callable[[], int]], repeats: int) -> dict[str, Measured]:
-    """Run the ways in turn, `repeats` times, after one small warm-up of the machinery by their first run."""
+    """Run the ways in turn, `repeats` times."""
     found: dict[str, Measured] = {}
     for repeat in range(repeats):
         for name, way in ways.items():
@@ -213,41 +216,44 @@ def main() -> int:
     worst = 0.0
     for history in options.histories:
         for turns in options.turns:
-            played = [play(history, turns, seed) for seed in range(options.episodes)]
-            episodes = [episode for episode, _ in played]
-            samples = [sample for _, own in played for sample in own]
-            limit: int = options.micro_batch
-
-            def padded(samples: Sequence[Sample] = samples) -> int:
-                return run_per_turn(model, samples, limit, padded=True)
-
-            def unpadded(samples: Sequence[Sample] = samples) -> int:
-                return run_per_turn(model, samples, limit, padded=False)
-
-            def packed(episodes: Sequence[Episode] = episodes) -> int:
-                return run_packed(model, episodes, limit)
-
-            found = measure(
-                model, {"packed": packed, "unpadded": unpadded, "padded": padded}, options.repeats
-            )
-            base = found["packed"]
-            for name, measured in found.items():
-                off = float((measured.gradient - base.gradient).abs().max() / base.gradient.abs().max())
-                worst = max(worst, off)
-                cpu = statistics.median(measured.cpu_s)
-                table.add_row(
-                    history,
-                    f"{turns}",
-                    name,
-                    f"{measured.tokens:,}",
-                    f"{cpu:.2f}",
-                    f"{statistics.median(measured.wall_s):.2f}",
-                    f"{cpu / statistics.median(base.cpu_s):.1f} x",
-                    f"{off:.0e}",
-                )
+            ways = layouts(model, history, turns, options.episodes, options.micro_batch)
+            found = measure(model, ways, options.repeats)
+            worst = max(worst, *(add_row(table, history, turns, name, found) for name in found))
             table.add_section()
     out.print(table)
     return 0 if worst <= 1e-4 else 1
+
+
+def layouts(
+    model: PreTrainedModel, history: str, turns: int, episodes: int, limit: int
+) -> dict[str, Callable[[], int]]:
+    """Return the three ways to train on the same new episodes."""
+    played = [play(history, turns, seed) for seed in range(episodes)]
+    whole = [episode for episode, _ in played]
+    samples = [sample for _, own in played for sample in own]
+    return {
+        "packed": lambda: run_packed(model, whole, limit),
+        "unpadded": lambda: run_per_turn(model, samples, limit, padded=False),
+        "padded": lambda: run_per_turn(model, samples, limit, padded=True),
+    }
+
+
+def add_row(table: Table, history: str, turns: int, name: str, found: dict[str, Measured]) -> float:
+    """Tell what was measured of a layout; return how far its gradient is from the packed one."""
+    base, measured = found["packed"], found[name]
+    off = float((measured.gradient - base.gradient).abs().max() / base.gradient.abs().max())
+    cpu = statistics.median(measured.cpu_s)
+    table.add_row(
+        history,
+        f"{turns}",
+        name,
+        f"{measured.tokens:,}",
+        f"{cpu:.2f}",
+        f"{statistics.median(measured.wall_s):.2f}",
+        f"{cpu / statistics.median(base.cpu_s):.1f} x",
+        f"{off:.0e}",
+    )
+    return off
 
 
 if __name__ == "__main__":

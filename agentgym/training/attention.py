@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
@@ -28,11 +29,11 @@ from agentgym.training.turns import Indices
 
 NAME = "agentgym_packed"
 
-SHORTEST_PATH = 0.8
-"""Paths shorter than this share of a block's longest go to another block."""
+SCORES_OF_A_CALL = {"cpu": 10_000}
+"""A kernel call costs about as much as this many scores of one head: runs share a block where that is more than
+what their different lengths waste in padding."""
 
-SHORTEST_RUN = 0.5
-"""The same for the runs of branches, which are shorter than their paths."""
+SCORES_OF_A_CALL_ELSEWHERE = 1_000_000
 
 MASKED_UP_TO = 512
 """On accelerators, longer branches take the causal kernel over their whole path instead of a mask: their
@@ -66,42 +67,61 @@ class Layout:
 def lay_out(parent_L: Indices, device: torch.device) -> Layout:
     """Sort the runs of a tree into blocks of similar shape."""
     starts, stops = (np.array(ends, np.int64) for ends in zip(*runs(parent_L), strict=True))
-    own = stops - starts
     path = paths(parent_L)
     total = np.array([len(indices) for indices in path])
-    whole = own == total
+    whole = starts + total == stops
     if device.type != "cpu":
-        whole |= own > MASKED_UP_TO
-    queries = np.where(whole, total, own)
+        whole |= stops - starts > MASKED_UP_TO
     order_L = np.zeros(len(parent_L), np.int64)
     blocks: list[Block] = []
     place = 0
-    left = sorted(range(len(starts)), key=lambda run: -total[run])
-    while left:
-        head = left[0]
-        similar = (
-            (whole == whole[head])
-            & (total >= SHORTEST_PATH * total[head])
-            & (whole | (queries >= SHORTEST_RUN * queries[head]) & (queries <= queries[head] / SHORTEST_RUN))
-        )
-        chosen = [run for run in left if similar[run]]
-        left = [run for run in left if not similar[run]]
-        keys = int(total[head])
-        width = keys if whole[head] else int(queries[chosen].max())
-        indices = np.stack([_padded(path[run], keys, front=not whole[run]) for run in chosen])
+    call = SCORES_OF_A_CALL.get(device.type, SCORES_OF_A_CALL_ELSEWHERE)
+    for chosen in _in_blocks(np.where(whole, total, stops - starts), total, whole, call):
+        keys = int(total[chosen].max())
+        at_end = bool(whole[chosen[0]])
+        queries = keys if at_end else int((stops - starts)[chosen].max())
+        indices = np.stack([_padded(path[run], keys, at_end=at_end) for run in chosen])
         for slot, run in enumerate(chosen):
-            stop = place + slot * width + (total[run] if whole[run] else width)
-            order_L[starts[run] : stops[run]] = np.arange(stop - own[run], stop)
-        padding = np.zeros(len(chosen), np.int64) if whole[head] else keys - total[chosen]
-        blocks.append(_block(indices, width, padding, device))
-        place += len(chosen) * width
-    return Layout(blocks, torch.from_numpy(order_L).to(device), int(total.max(initial=0)))
+            stop = place + slot * queries + (int(total[run]) if at_end else queries)
+            order_L[starts[run] : stops[run]] = np.arange(stop - (stops[run] - starts[run]), stop)
+        padding = np.zeros(len(chosen), np.int64) if at_end else keys - total[chosen]
+        blocks.append(_block(indices, queries, padding, device))
+        place += len(chosen) * queries
+    return Layout(blocks, torch.from_numpy(order_L).to(device), int(total.max()))
 
 
-def _padded(indices: Indices, length: int, *, front: bool) -> Indices:
-    """Repeat the first index in front, or the last at the end."""
+def _in_blocks(queries: Indices, keys: Indices, whole: NDArray[np.bool_], call: int) -> list[list[int]]:
+    """Group runs so that the scores computed for padding cost less than the kernel calls saved."""
+    blocks: list[list[int]] = []
+    sizes: list[tuple[int, int]] = []
+    for run in sorted(range(len(queries)), key=lambda run: (-int(keys[run]), -int(queries[run]))):
+        alone = _scores(int(queries[run]), int(keys[run])) + call
+        best, least = -1, alone
+        for index, (width, length) in enumerate(sizes):
+            if whole[blocks[index][0]] != whole[run]:
+                continue
+            wider = max(width, int(queries[run]))
+            count = len(blocks[index])
+            more = (count + 1) * _scores(wider, length) - count * _scores(width, length)
+            if more < least:
+                best, least = index, more
+        if best < 0:
+            blocks.append([run])
+            sizes.append((int(queries[run]), int(keys[run])))
+        else:
+            blocks[best].append(run)
+            sizes[best] = (max(sizes[best][0], int(queries[run])), sizes[best][1])
+    return blocks
+
+
+def _scores(queries: int, keys: int) -> int:
+    return queries * (2 * keys - queries) // 2
+
+
+def _padded(indices: Indices, length: int, *, at_end: bool) -> Indices:
+    """Repeat the last index at the end, or the first in front."""
     missing = length - len(indices)
-    return np.pad(indices, (missing, 0) if front else (0, missing), mode="edge")
+    return np.pad(indices, (0, missing) if at_end else (missing, 0), mode="edge")
 
 
 def _block(key_BK: Indices, queries: int, padding_B: Indices, device: torch.device) -> Block:
@@ -146,42 +166,42 @@ def _attend(
     layout.calls += 1
     query_LHD, key_LED, value_LED = (x.transpose(1, 2)[0] for x in (query_1HLD, key_1ELD, value_1ELD))
     scale = query_LHD.shape[-1] ** -0.5 if scaling is None else scaling
+    kernel = tiled_attention if query_1HLD.device.type == "cpu" else fused_attention
+    both_LE2D = torch.cat([key_LED, value_LED], -1)
     outputs: list[Tensor] = []
     for block in layout.blocks:
-        query = _gather(query_LHD, block.query_BQ)
-        key, value = (_gather(flat, block.key_BK) for flat in (key_LED, value_LED))
-        kernel = tiled_attention if query.device.type == "cpu" else fused_attention
-        outputs.append(kernel(query, key, value, scale, block.hidden_BP).transpose(1, 2).flatten(0, 1))
+        query_BQHD = _gather(query_LHD, block.query_BQ)
+        key_BKED, value_BKED = _gather(both_LE2D, block.key_BK).tensor_split([key_LED.shape[-1]], -1)
+        outputs.append(kernel(query_BQHD, key_BKED, value_BKED, scale, block.hidden_BP).flatten(0, 1))
     return torch.cat(outputs).index_select(0, layout.order_L)[None], None
 
 
 def fused_attention(
-    query_BHQD: Tensor, key_BEKD: Tensor, value_BEKD: Tensor, scale: float, hidden_BP: Tensor | None
+    query_BQHD: Tensor, key_BKED: Tensor, value_BKED: Tensor, scale: float, hidden_BP: Tensor | None
 ) -> Tensor:
     """The same as `tiled_attention`, in the kernels of accelerators."""
-    repeats = query_BHQD.shape[1] // key_BEKD.shape[1]
+    repeats = query_BQHD.shape[2] // key_BKED.shape[2]
+    query, key, value = (x.transpose(1, 2) for x in (query_BQHD, key_BKED, value_BKED))
     if repeats > 1:
-        key_BEKD, value_BEKD = (x.repeat_interleave(repeats, dim=1) for x in (key_BEKD, value_BEKD))
-    queries, keys = query_BHQD.shape[2], key_BEKD.shape[2]
-    if queries == keys and hidden_BP is None:
-        return scaled_dot_product_attention(query_BHQD, key_BEKD, value_BEKD, is_causal=True, scale=scale)
-    mask = torch.full((queries, keys), -math.inf, device=query_BHQD.device).triu(keys - queries + 1)[
-        None, None
-    ]
-    if hidden_BP is not None:
-        mask = mask.repeat(len(hidden_BP), 1, 1, 1)
-        mask[..., : hidden_BP.shape[1]] += hidden_BP[:, None, None]
-    return scaled_dot_product_attention(
-        query_BHQD, key_BEKD, value_BEKD, attn_mask=mask.to(query_BHQD.dtype), scale=scale
+        key, value = (x.repeat_interleave(repeats, dim=1) for x in (key, value))
+    queries, keys = query.shape[2], key.shape[2]
+    mask = None
+    if queries < keys or hidden_BP is not None:
+        mask_QK = torch.full((queries, keys), -math.inf, device=query.device).triu(keys - queries + 1)
+        mask = mask_QK[None, None]
+        if hidden_BP is not None:
+            mask = mask.repeat(len(hidden_BP), 1, 1, 1)
+            mask[..., : hidden_BP.shape[1]] += hidden_BP[:, None, None]
+        mask = mask.to(query.dtype)
+    attended = scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, is_causal=mask is None, scale=scale
     )
+    return attended.transpose(1, 2)
 
 
 def _gather(flat_LHD: Tensor, indices: Tensor) -> Tensor:
-    """Return the block's tokens as (rows, heads, longest, D)."""
-    rows, longest = indices.shape
-    return (
-        flat_LHD.index_select(0, indices.flatten()).view(rows, longest, *flat_LHD.shape[1:]).transpose(1, 2)
-    )
+    """Return the tokens that a block names, shape (*indices.shape, H, D)."""
+    return flat_LHD.index_select(0, indices.flatten()).view(*indices.shape, *flat_LHD.shape[1:])
 
 
 def _no_mask(*_: Any, **__: Any) -> None:

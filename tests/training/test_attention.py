@@ -172,14 +172,14 @@ def test_a_part_of_a_row_scores_as_in_the_whole(chosen: list[int]) -> None:
         whole, some = (
             forward_logits(model, next(micro_batches([r], 1000, model.device))) for r in (row, part)
         )
-    torch.testing.assert_close(some, whole[np.isin(row.turn, chosen)], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(some, whole[torch.from_numpy(np.isin(row.turn, chosen))], rtol=1e-5, atol=1e-5)
     assert row.only(np.zeros(len(row.turn), np.bool_)) is None
 
 
 def test_tiles_equal_the_fused_kernel() -> None:
     torch.manual_seed(0)
     query, key, value = (
-        torch.randn(3, h, n, 8, requires_grad=True) for h, n in ((4, 150), (2, 290), (2, 290))
+        torch.randn(3, n, h, 8, requires_grad=True) for h, n in ((4, 150), (2, 290), (2, 290))
     )
     hidden = torch.where(torch.arange(40) < torch.tensor([[0], [17], [40]]), -1e30, 0.0)
     results: list[list[Tensor]] = []
