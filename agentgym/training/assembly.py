@@ -69,9 +69,7 @@ def open_model(recipe: Recipe, path: str) -> LoadedModel:
     return load_model(path, device=_device(recipe), dtype=getattr(torch, recipe.model.dtype))
 
 
-def make_tutor(
-    recipe: Recipe, student: LoadedModel, initial: Callable[[], PreTrainedModel]
-) -> Tutor | None:
+def make_tutor(recipe: Recipe, student: LoadedModel, initial: Callable[[], PreTrainedModel]) -> Tutor | None:
     """Open the recipe's teacher for `student`; `initial` opens the model that reinforcement started from.
 
     Raises `ConfigError` where the teacher does not fit what the recipe asks of it.

@@ -65,7 +65,9 @@ class Update:
     def needs(self) -> frozenset[str]:
         """The columns and distributions that its parts ask for."""
         features = frozenset({"reference"} if self.judged else ())
-        return self.objective.needs.union(self.proximal.needs, features, *(part.needs for part in self.shaping))
+        return self.objective.needs.union(
+            self.proximal.needs, features, *(part.needs for part in self.shaping)
+        )
 
     @property
     def reads_entropy(self) -> bool:
