@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from agentgym.core.trace import Episode, Outcome
 from agentgym.training.tokens import TokenTable
@@ -46,5 +47,5 @@ def teaching_metrics(tokens: TokenTable) -> dict[str, float]:
     return {"teacher_kl": _mean(distance_N[told_N]), "teacher_share": _mean(told_N)}
 
 
-def _mean(values: ArrayLike) -> float:
-    return float(np.mean(values)) if np.size(values) else 0.0
+def _mean(values: NDArray[Any]) -> float:
+    return float(values.mean()) if values.size else 0.0

@@ -18,7 +18,7 @@ START = Progress(0, 10)
 
 def test_groups_whose_successes_are_shorter_are_turned_down() -> None:
     turns = one_turn_each("aaabbbcc", [1, 0, 0, 1, 0, 0, 1, 1], tokens=[3, 2, 3, 2, 2, 3, 1, 1])
-    factors = Adora()(np.ones(turns.tokens_R.sum()), tokens_of(turns), turns, START)
+    factors = Adora()(np.ones(int(turns.tokens_R.sum())), tokens_of(turns), turns, START)
     assert factors[[0, 8, 15]].tolist() == [1.0, 0.1, 1.0]  # longer; shorter; nothing to compare with
 
 
