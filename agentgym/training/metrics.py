@@ -47,5 +47,5 @@ def teaching_metrics(tokens: TokenTable) -> dict[str, float]:
     return {"teacher_kl": _mean(distance_N[told_N]), "teacher_share": _mean(told_N)}
 
 
-def _mean(values: NDArray[Any]) -> float:
-    return float(values.mean()) if values.size else 0.0
+def _mean(values: Sequence[float] | NDArray[Any]) -> float:
+    return float(np.asarray(values, np.float64).mean()) if len(values) else 0.0
