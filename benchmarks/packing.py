@@ -208,7 +208,7 @@ def main() -> int:
     parser.add_argument("--episodes", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--micro-batch", type=int, default=8192, help="tokens")
+    parser.add_argument("--micro-batch", type=int, default=4096, help="tokens")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     model, out = model_m(), Console(width=120)

@@ -61,7 +61,7 @@ def test_the_loop_is_as_short_as_promised() -> None:
 
 @pytest.mark.parametrize("command", [line for line in commands() if line.startswith("agentgym")])
 def test_agentgym_commands_run(command: str, folder: Path) -> None:
-    words = shlex.split(command)[1:]
+    words = shlex.split(command, comments=True)[1:]
     if words[0] == "quickstart":
         words = ["quickstart", "--name", "another", *SHORT]
     elif words[0] == "train" and "--resume" not in words:

@@ -24,6 +24,9 @@ from agentgym.training.attention import Layout, lay_out
 from agentgym.training.token_tree import TokenTree, ancestors, depths, runs
 from agentgym.training.turns import Indices
 
+CPU_TOKENS = 4096
+"""On a CPU, larger micro-batches than this save nothing and leave its cache: a fifth slower at 16384."""
+
 
 @dataclass(slots=True)
 class Row:
@@ -101,12 +104,16 @@ class MicroBatch:
 
 
 def micro_batches(rows: Iterable[Row], tokens: int, device: torch.device) -> Iterator[MicroBatch]:
-    """Group rows into micro-batches of at most `tokens` tokens (a longer row gets one of its own)."""
+    """Group rows into micro-batches of at most `tokens` tokens (a longer row gets one of its own).
+
+    A CPU gets smaller ones, of at most `CPU_TOKENS`.
+    """
+    limit = min(tokens, CPU_TOKENS) if device.type == "cpu" else tokens
     forest, batch, places = TokenTree(), list[Row](), list[Indices]()
     for row in rows:
         size = forest.size
         place = _plant(forest, row)
-        if batch and forest.size > tokens:
+        if batch and forest.size > limit:
             yield _to_tensors(batch, places, *forest.arrays(size), device)
             forest, batch, places = TokenTree(), [], []
             place = _plant(forest, row)
