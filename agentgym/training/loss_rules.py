@@ -26,6 +26,11 @@ def turns_in_sequence(recipe: Recipe) -> str | None:
             f"{token_credit[0]!r} gives each token a return of its own over later turns. Leave it out, with an "
             "advantage such as 'group_mean', or set `schedule` to 'simultaneous'."
         )
+    if recipe.critic.heads:
+        return (
+            f"the schedule 'sequential' chains what whole trajectories earned, but the critic {recipe.critic.name!r} "
+            "judges each turn on its own. Set `critic` to 'none', or `schedule` to 'simultaneous'."
+        )
     if isinstance(recipe.clip, PairLoss):
         return (
             f"the clip {recipe.clip.name!r} compares whole rollouts, which the schedule 'sequential' takes apart. "

@@ -19,6 +19,10 @@ REFUSED = {
         ["schedule=sequential", "shaping=token_returns"],
         "set `schedule` to 'simultaneous'",
     ),
+    "a critic in a sequential schedule": (
+        ["schedule=sequential", "critic=expectile", "advantage=implicit"],
+        "Set `critic` to 'none'",
+    ),
     "pairs in a sequential schedule": (
         ["schedule=sequential", "clip=dpo", "advantage=pair"],
         "Set `schedule` to 'simultaneous'",
