@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from transformers import PreTrainedTokenizerBase
 
-from agentgym.core.errors import ConfigError
 from agentgym.rollout.collect import derive_seed
 from agentgym.training.assembly import make_agent, make_env, train_tasks
 from agentgym.training.demonstrations import Demonstration, demonstrate, tokenise
@@ -26,14 +25,10 @@ class DemonstratedEpisodes:
 
     def play(self, iteration: int, keep: Keep) -> Experience:
         """Return the expert's episodes of an iteration's tasks, each a group of its own, without those the expert
-        does not solve within the recipe's turns. Raises `ConfigError` where it solves none."""
+        does not solve within the recipe's turns. Where it solves none, the iteration is one
+        without update."""
         recipe = self._recipe
         found = self._demonstrations(iteration)
-        if not found:
-            raise ConfigError(
-                f"The expert solves none of iteration {iteration}'s tasks within environment.max_turns = "
-                f"{recipe.environment.max_turns}; allow it more turns."
-            )
         told = tokenise(
             found,
             self._tokenizer,

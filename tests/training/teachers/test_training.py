@@ -86,6 +86,14 @@ def test_the_recipe_trains(name: str, teacher: Run, tmp_path: Path) -> None:
         assert any(line["teacher_kl"] != 0.0 for line in lines)
 
 
+def test_an_expert_that_solves_nothing_teaches_nothing(teacher: Run, tmp_path: Path) -> None:
+    run = Run.create(
+        student_recipe("one_token_rollout", teacher, "environment.max_turns=1"), tmp_path, "none"
+    )
+    Trainer(run).train()
+    assert [line["steps_without_update"] for line in run.lines()] == [1, 1]
+
+
 @pytest.mark.parametrize("weights", ["average", "initial"])
 def test_a_teacher_of_the_policys_own_is_resumed_exactly(teacher: Run, tmp_path: Path, weights: str) -> None:
     settings = ["iterations=3", f"teacher.weights={weights}", "teacher.decay=0.5", "environment.max_turns=3"]
