@@ -9,9 +9,9 @@ Forward and backward of the same loss over the same random episodes in three lay
     packed    `agentgym.training.packing`: what turns share is computed once
 
 for three histories: all turns in full; the opening and the last two exchanges; and all turns, but with the
-reasoning stripped from earlier answers. All episodes have the same system prompt. The two peers' gradients are compared with the packed ones, which
-fails the run where they differ by more than 1e-4 of the largest. Seconds are the least of the repeats, which go
-round the layouts in turn; one thread by default.
+reasoning stripped from earlier answers. All episodes have the same system prompt. The two peers' gradients are
+compared with the packed ones, which fails the run where they differ by more than 1e-4 of the largest. Seconds are
+the least of the repeats, which go round the layouts in turn; one thread by default.
 """
 
 from __future__ import annotations
