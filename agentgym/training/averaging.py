@@ -30,10 +30,8 @@ class WeightAverage:
 
     def save(self, path: Path) -> None:
         """Write the weights to a safetensors file."""
-        tensors = {name: own.detach().cpu().contiguous() for name, own in self.model.named_parameters()}
-        safetensors_torch.save_file(tensors, path)
+        save_weights(self.model, path)
 
-    @torch.no_grad()
     def load(self, path: Path) -> None:
         """Read back what `save` wrote; raises `CheckpointError` where the file is not there."""
         if not path.is_file():
@@ -41,6 +39,18 @@ class WeightAverage:
                 f"The checkpoint {path.parent} has no {path.name}: it was made with another recipe. Resume the "
                 "run with the recipe it was begun with."
             )
-        saved = safetensors_torch.load_file(path)
-        for name, own in self.model.named_parameters():
-            own.copy_(saved[name])
+        load_weights(self.model, path)
+
+
+def save_weights(model: PreTrainedModel, path: Path) -> None:
+    """Write a model's weights to a safetensors file."""
+    tensors = {name: own.detach().cpu().contiguous() for name, own in model.named_parameters()}
+    safetensors_torch.save_file(tensors, path)
+
+
+@torch.no_grad()
+def load_weights(model: PreTrainedModel, path: Path) -> None:
+    """Read back what `save_weights` wrote, in place."""
+    saved = safetensors_torch.load_file(path)
+    for name, own in model.named_parameters():
+        own.copy_(saved[name])

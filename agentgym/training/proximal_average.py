@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import torch as safetensors_torch
 from transformers import PreTrainedModel
 
 from agentgym.core.errors import CheckpointError
+from agentgym.training.averaging import load_weights, save_weights
 from agentgym.training.proximal import Average
 from agentgym.training.tokens import TokenTable
 
@@ -60,14 +60,10 @@ class ProximalAverage:
 
     def save(self, folder: Path) -> None:
         """Write it into a checkpoint."""
-        safetensors_torch.save_file(
-            {name: weight.detach().cpu().contiguous() for name, weight in self.model.named_parameters()},
-            folder / WEIGHTS,
-        )
+        save_weights(self.model, folder / WEIGHTS)
         counts = {"total": self.total, "restarts": self.restarts}
         (folder / COUNTS).write_text(json.dumps(counts) + "\n", "utf-8")
 
-    @torch.no_grad()
     def load(self, folder: Path) -> None:
         """Read back what `save` wrote; raises `CheckpointError` where it is not there."""
         if not (folder / WEIGHTS).is_file():
@@ -75,8 +71,6 @@ class ProximalAverage:
                 f"The checkpoint {folder} has no {WEIGHTS}: it was made with another `proximal`. Resume the run "
                 "with the recipe that it was begun with."
             )
-        saved = safetensors_torch.load_file(folder / WEIGHTS)
-        for name, weight in self.model.named_parameters():
-            weight.copy_(saved[name])
+        load_weights(self.model, folder / WEIGHTS)
         counts = json.loads((folder / COUNTS).read_text("utf-8"))
         self.total, self.restarts = counts["total"], counts["restarts"]

@@ -104,7 +104,7 @@ def optimiser_step(
             loss_N = _micro_loss(model, micro, step_batch, objective, tally)
             loss_N.sum().backward()
             loss += float(loss_N.detach().sum())
-        loss += batch.side.weight * _predict(model, side, batch.side.weight, limits.tokens_per_microbatch)
+        loss += batch.side.weight * predict(model, side, batch.side.weight, limits.tokens_per_microbatch)
     if tally.gap_mean > objective.gap_limit:
         raise SamplerGap(
             f"The sampler's log-probabilities are {tally.gap_mean:.3g} nats off the trainer's on average (limit "
@@ -209,7 +209,7 @@ class _StepBatch:
         )
 
 
-def _predict(model: PreTrainedModel, rows: Sequence[Row], weight: float, tokens_per_microbatch: int) -> float:
+def predict(model: PreTrainedModel, rows: Sequence[Row], weight: float, tokens_per_microbatch: int) -> float:
     """Add the gradient of `weight` x the mean cross-entropy of the rows' trained tokens; return the latter, in
     nats."""
     count = sum(len(row.target) for row in rows)

@@ -9,14 +9,16 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from agentgym.core.trace import Episode
 from agentgym.training.attention import packed_attention
-from agentgym.training.packing import Row, micro_batches, pack
+from agentgym.training.packing import Row, pack
 from agentgym.training.recipe import WarmStartSection
-from agentgym.training.scoring import fast_matmul, forward_logits
+from agentgym.training.scoring import fast_matmul
+from agentgym.training.step import predict
+
+TOKENS_PER_MICROBATCH = 1 << 14
 
 WARMUP_SHARE = 0.05
 """Part of the steps over which the learning rate rises."""
@@ -98,12 +100,7 @@ def _schedule(step: int, steps: int) -> float:
 def _train_step(model: PreTrainedModel, optimiser: torch.optim.Optimizer, rows: Sequence[Row]) -> float:
     """Take one step on the mean cross-entropy of the rows' trained tokens and return it."""
     optimiser.zero_grad(set_to_none=True)
-    count = sum(len(row.target) for row in rows)
-    total = 0.0
-    for batch in micro_batches(rows, 1 << 14, model.device):
-        loss = cross_entropy(forward_logits(model, batch), batch.target_ids_N, reduction="sum") / count
-        loss.backward()
-        total += float(loss.detach())
+    loss = predict(model, rows, 1.0, TOKENS_PER_MICROBATCH)
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimiser.step()
-    return total
+    return loss

@@ -7,6 +7,7 @@ not finite are tokens the teacher says nothing about; they add nothing.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -55,8 +56,9 @@ class _FullDistillation(Regulariser):
             logits = _Pair(*(side.gather(-1, places_NK) for side in logits))
         return _Pair(*(side.log_softmax(-1) for side in logits))
 
+    @abstractmethod
     def _divergence(self, pair: _Pair) -> Tensor:
-        raise NotImplementedError
+        """Return the divergence at each token from the log-distributions compared, shape (N,)."""
 
 
 class Distillation(_FullDistillation, name="distillation"):
