@@ -3,13 +3,14 @@
     python -m benchmarks.quickstart_seeds [--seeds 0 1 2] [--runs DIR]
 
 Each seed is a whole `agentgym quickstart` in a process of its own. Prints held-out success before and after
-(`seen` and `unseen`), the paired difference with its 95 % interval, and the minutes; then plays the first seed
-again and compares the two metrics files byte for byte.
+(`seen` and `unseen`), the paired difference with its 95 % interval, the minutes and the peak of resident memory;
+then plays the first seed again and compares the two metrics files byte for byte.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,12 +25,16 @@ from agentgym.evaluation.report import Evaluation, Rate
 from agentgym.training.run import Run
 
 
-def quickstart(seed: int, runs: Path, name: str) -> tuple[Run, float]:
-    """Carry out a quickstart; return its run and its minutes."""
+def quickstart(seed: int, runs: Path, name: str) -> tuple[Run, float, float]:
+    """Carry out a quickstart; return its run, its minutes and its peak of resident memory in GB."""
     started = time.monotonic()
     command = [sys.executable, "-m", "agentgym.cli", "quickstart", "--seed", str(seed)]
-    subprocess.run([*command, "--runs", str(runs), "--name", name], check=True, stdout=sys.stderr)
-    return Run.open(runs / name), (time.monotonic() - started) / 60
+    child = subprocess.Popen([*command, "--runs", str(runs), "--name", name], stdout=sys.stderr)
+    _, status, usage = os.wait4(child.pid, 0)
+    if status != 0:
+        raise SystemExit(f"the quickstart of seed {seed} failed with wait status {status}")
+    per_gigabyte = 1e9 if sys.platform == "darwin" else 1e6  # ru_maxrss: bytes on macOS, kilobytes on Linux
+    return Run.open(runs / name), (time.monotonic() - started) / 60, usage.ru_maxrss / per_gigabyte
 
 
 def main() -> None:
@@ -50,9 +55,10 @@ def main() -> None:
         "difference, points",
         "p",
         "minutes",
+        "GB",
     )
     for seed in options.seeds:
-        run, minutes = quickstart(seed, runs, f"seed-{seed}")
+        run, minutes, gigabytes = quickstart(seed, runs, f"seed-{seed}")
         before, after = (Evaluation.load(run.evaluation(name)) for name in ("before", "after"))
         found = compare(before, after).difference
         table.add_row(
@@ -65,12 +71,13 @@ def main() -> None:
             f"{100 * found.estimate:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})",
             f"{found.p_value:.4f}",
             f"{minutes:.1f}",
+            f"{gigabytes:.1f}",
         )
-    out = Console(width=130)
+    out = Console(width=140)
     out.print(table)
     if not options.once:
         first = options.seeds[0]
-        again, _ = quickstart(first, runs, f"seed-{first}-again")
+        again, *_ = quickstart(first, runs, f"seed-{first}-again")
         pair = [
             (run.path / "metrics.jsonl").read_bytes() for run in (Run.open(runs / f"seed-{first}"), again)
         ]
