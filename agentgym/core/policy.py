@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentgym.core.message import Message
-from agentgym.core.tool import ToolSpec
+from agentgym.core.tool import ToolCall, ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ class GenerationRequest:
 
     `seed` fixes the sampled tokens, whatever else is in the batch. With `dictated` nothing is sampled: the
     conversation goes on as if that had been the answer. Such a completion has version -1 and
-    log-probabilities of 0, those of an author who could say nothing else.
+    log-probabilities of 0, those of an author who could say nothing else. A request that takes longer than
+    `timeout_s` seconds is given up with an `InferenceFault`; the session stays as it was before.
     """
 
     session_id: str
@@ -59,6 +60,7 @@ class GenerationRequest:
     seed: int = 0
     tools: Sequence[ToolSpec] = ()
     dictated: Dictation | None = None
+    timeout_s: float | None = None
 
 
 def _no_ids() -> NDArray[np.int32]:
@@ -80,15 +82,29 @@ class Completion:
     """
 
     text: str
+    """The whole answer, tool calls as the model wrote them included, without the end of the turn."""
     finish_reason: FinishReason
     version: int
-    """The policy version that sampled it; -1 where it was dictated."""
+    """The policy version that sampled its first token; -1 where it was dictated."""
     prompt_start: int = 0
     prompt_ids: NDArray[np.int32] = field(default_factory=_no_ids)
     completion_ids: NDArray[np.int32] = field(default_factory=_no_ids)
     """The sampled ids, the end-of-turn token included where the model chose it."""
     logprobs: NDArray[np.float32] = field(default_factory=_no_logprobs)
     """Log-probability of each sampled id in nats, at the sampling temperature, before top-p."""
+    versions: NDArray[np.int32] = field(default_factory=_no_ids)
+    """The policy version that sampled each id; empty where that is `version` throughout."""
+    message: Message | None = None
+    """The answer with its tool calls parsed, where tools were offered: what the conversation goes on with."""
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls that the answer makes."""
+        return self.message.tool_calls if self.message is not None else ()
+
+    def as_message(self) -> Message:
+        """Return the answer as the conversation's next message."""
+        return self.message if self.message is not None else Message("assistant", self.text)
 
 
 @runtime_checkable

@@ -66,6 +66,10 @@ class StopReason(StrEnum):
     """The run was stopped."""
 
 
+def _one_version() -> NDArray[np.int32]:
+    return np.empty(0, np.int32)
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One decision of the agent and what it led to.
@@ -94,6 +98,8 @@ class Turn:
     """Ids of memory items shown to the agent at this turn."""
     timing: Mapping[str, float] = field(default_factory=dict[str, float])
     """Seconds: `policy` and `env`."""
+    policy_versions: NDArray[np.int32] = field(default_factory=_one_version)
+    """The version behind each completion id, where the weights changed in mid-answer; else empty."""
 
     @property
     def replayed(self) -> bool:

@@ -153,6 +153,7 @@ class _Play:
             loss_mask=np.full(len(completion.completion_ids), not replayed, np.int8),
             messages_delta=decision.messages_delta,
             timing={"policy": policy_s, "env": perf_counter() - started},
+            policy_versions=completion.versions,
         )
         self.turns.append(turn)
         self.score += turn.reward

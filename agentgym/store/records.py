@@ -102,6 +102,7 @@ def _turn_values(position: int, turn: Turn) -> tuple[Any, ...]:
         _json([message.to_openai() for message in turn.messages_delta]) if turn.messages_delta else None,
         _json(list(turn.shown_items)) if turn.shown_items else None,
         _json(dict(turn.timing)) if turn.timing else None,
+        _blob(turn.policy_versions, _INT32, "policy_versions") or None,
     )
 
 
@@ -145,6 +146,7 @@ def _read_turn(row: Mapping[Any, Any]) -> Turn:
         messages_delta=tuple(Message.from_openai(data) for data in json.loads(messages)) if messages else (),
         shown_items=tuple(json.loads(shown)) if shown else (),
         timing=json.loads(row["timing_json"]) if row["timing_json"] else {},
+        policy_versions=_array(row["policy_versions"] or b"", _INT32),
     )
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from sqlalchemy import Index, MetaData, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised with every change of a table; kept in SQLite's `user_version`."""
 
 APPLICATION_ID = 0x61677931
@@ -129,6 +129,8 @@ class TurnRow(StoreRow, table=True):
     """List of ids; null: none."""
     timing_json: str | None
     """Seconds by name; null: none."""
+    policy_versions: bytes | None
+    """int32, one for each completion id; null: `policy_version` throughout."""
 
 
 class MetricRow(StoreRow, table=True):

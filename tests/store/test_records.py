@@ -72,6 +72,7 @@ def turns(draw: st.DrawFn) -> Turn:
         messages_delta=tuple(draw(st.lists(messages, max_size=2))),
         shown_items=tuple(draw(st.lists(any_text, max_size=2))),
         timing=draw(st.dictionaries(any_text, st.floats(), max_size=2)),
+        policy_versions=draw(st.just(np.empty(0, np.int32)) | tokens(np.int32, size)),
     )
 
 
