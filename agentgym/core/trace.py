@@ -118,11 +118,21 @@ class Versions:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a branch left another episode: the turns before are the other's, and the policy is trained on them there."""
+
+    episode: str
+    """Id of the other episode."""
+    turn: int
+    """The first turn (from 0) that is the branch's own."""
+
+
+@dataclass(frozen=True, slots=True)
 class Episode:
     """One play of one task, from reset to end.
 
     `score` is the sum of rewards, or None where `outcome` is not `scored`. Episodes of one `group_id`
-    started from the same task and state.
+    started from the same task and state. Those with an `origin` make a tree with the episodes they branched off.
     """
 
     id: str
@@ -136,6 +146,8 @@ class Episode:
     versions: Versions = field(default_factory=Versions)
     error: str | None = None
     final_observation: Any = None
+    origin: Origin | None = None
+    """Where it branched off another episode; None: played from reset."""
 
     @property
     def success(self) -> bool:

@@ -17,7 +17,7 @@ from agentgym.core.errors import UsageError
 from agentgym.core.message import Message
 from agentgym.core.task import Task
 from agentgym.core.tool import ToolCall
-from agentgym.core.trace import Episode, Outcome, StopReason, Turn, Versions
+from agentgym.core.trace import Episode, Origin, Outcome, StopReason, Turn, Versions
 from agentgym.store.tables import EpisodeRow, TurnRow
 from agentgym.store.values import dump_value, load_value
 
@@ -72,6 +72,8 @@ def _episode_values(run_id: str, iteration: int, phase: str, episode: Episode) -
         None if episode.error is None else episode.error.encode(errors="backslashreplace").decode(),
         observation,
         data,
+        None if episode.origin is None else episode.origin.episode,
+        None if episode.origin is None else int(episode.origin.turn),
         len(episode.turns),
         episode.sampled_tokens,
     )
@@ -108,7 +110,7 @@ def _turn_values(position: int, turn: Turn) -> tuple[Any, ...]:
 
 def read_episode(row: Mapping[Any, Any], turns: Iterable[Mapping[Any, Any]]) -> Episode:
     """Rebuild an episode from its row and those of its turns, in order."""
-    outcome = Outcome(row["outcome"])
+    outcome, origin = Outcome(row["outcome"]), row["origin_episode"]
     return Episode(
         id=row["id"],
         task=Task.from_json(json.loads(row["task_json"])),
@@ -123,6 +125,7 @@ def read_episode(row: Mapping[Any, Any], turns: Iterable[Mapping[Any, Any]]) -> 
         ),
         error=row["error"],
         final_observation=_join_observation(row["final_observation"], row["final_observation_data"]),
+        origin=None if origin is None else Origin(origin, row["origin_turn"]),
     )
 
 

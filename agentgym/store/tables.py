@@ -12,7 +12,7 @@ from enum import StrEnum
 from sqlalchemy import Index, MetaData, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every change of a table; kept in SQLite's `user_version`."""
 
 APPLICATION_ID = 0x61677931
@@ -87,6 +87,10 @@ class EpisodeRow(StoreRow, table=True):
     final_observation: str | None
     """The text of it; see `TurnRow.observation`."""
     final_observation_data: bytes | None
+    origin_episode: str | None
+    """Id of the episode, of the same run, that it branched off; null: played from reset."""
+    origin_turn: int | None
+    """The turn at which it did."""
     n_turns: int
     sampled_tokens: int
 

@@ -16,7 +16,7 @@ from agentgym.core.errors import UsageError
 from agentgym.core.message import Message
 from agentgym.core.task import Split, Task
 from agentgym.core.tool import ToolCall
-from agentgym.core.trace import Episode, Outcome, StopReason, Turn, Versions
+from agentgym.core.trace import Episode, Origin, Outcome, StopReason, Turn, Versions
 from agentgym.store.store import Store
 
 text = st.text(max_size=20)
@@ -96,6 +96,7 @@ def episodes(draw: st.DrawFn) -> Episode:
         versions=draw(st.builds(Versions, int64, text, text, text)),
         error=draw(st.none() | text),
         final_observation=draw(observations),
+        origin=draw(st.none() | st.builds(Origin, text, st.integers(0, 2**63 - 1))),
     )
 
 
