@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from agentgym.core.agent import Decision, EpisodeStart
-from agentgym.core.env import Action, AgentEnv
+from agentgym.core.env import Action
 from agentgym.core.errors import AgentGymError, did_you_mean
 
 _HELP = "A number or a command; ? lists all actions, hint asks the expert, quit leaves."
@@ -41,15 +41,15 @@ class HumanAgent:
 
     def start(self, start: EpisodeStart) -> HumanSession:
         """Begin an episode."""
-        return HumanSession(self, start.env)
+        return HumanSession(self, start)
 
 
 class HumanSession:
     """One episode played by a person."""
 
-    def __init__(self, agent: HumanAgent, env: AgentEnv) -> None:
+    def __init__(self, agent: HumanAgent, start: EpisodeStart) -> None:
         self._agent = agent
-        self._env = env
+        self._start = start
         self._console = agent.console
         self._turn = 0
 
@@ -71,7 +71,7 @@ class HumanSession:
                 case "?":
                     self._list(admissible, len(admissible))
                 case "hint":
-                    self._say(f"The expert would: {self._env.oracle() or 'not know'}", "green")
+                    self._say(f"The expert would: {await self._start.oracle() or 'not know'}", "green")
                 case _ if answer.isdecimal():
                     if 1 <= int(answer) <= len(admissible):
                         return Decision(admissible[int(answer) - 1])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from agentgym.core.agent import Decision, EpisodeStart
-from agentgym.core.env import Action, AgentEnv
+from agentgym.core.env import Action
 from agentgym.core.errors import ConfigError, UsageError
 
 
@@ -32,10 +32,10 @@ class OracleAgent:
         """Begin an episode; its seed decides where the noise strikes."""
         rng = random.Random(start.seed)
 
-        def choose(info: Mapping[str, Any]) -> Action:
+        async def choose(info: Mapping[str, Any]) -> Action:
             if self.noise and rng.random() < self.noise:
-                return _random_action(start.env, info, rng)
-            action = start.env.oracle()
+                return _random_action(start, info, rng)
+            action = await start.oracle()
             if action is None:
                 raise UsageError(f"{start.task.env_id} has no oracle for task {start.task.id!r}.")
             return action
@@ -51,7 +51,11 @@ class RandomAgent:
     def start(self, start: EpisodeStart) -> ScriptedSession:
         """Begin an episode; its seed decides all the choices."""
         rng = random.Random(start.seed)
-        return ScriptedSession(lambda info: _random_action(start.env, info, rng))
+
+        async def choose(info: Mapping[str, Any]) -> Action:
+            return _random_action(start, info, rng)
+
+        return ScriptedSession(choose)
 
 
 class ScriptedAgent:
@@ -70,7 +74,7 @@ class ScriptedAgent:
         """Begin an episode with the first action."""
         left: Iterator[Action] = iter(self.actions)
 
-        def choose(_: Mapping[str, Any]) -> Action:
+        async def choose(_: Mapping[str, Any]) -> Action:
             for action in left:
                 return action
             raise UsageError(
@@ -84,21 +88,21 @@ class ScriptedAgent:
 class ScriptedSession:
     """An episode in which each action comes from a function of `info`."""
 
-    def __init__(self, choose: Callable[[Mapping[str, Any]], Action]) -> None:
+    def __init__(self, choose: Callable[[Mapping[str, Any]], Awaitable[Action]]) -> None:
         self._choose = choose
 
     async def act(self, observation: Any, info: Mapping[str, Any]) -> Decision:
         """Choose the next action."""
-        return Decision(self._choose(info))
+        return Decision(await self._choose(info))
 
     def close(self) -> None:
         """Nothing is held."""
 
 
-def _random_action(env: AgentEnv, info: Mapping[str, Any], rng: random.Random) -> Action:
+def _random_action(start: EpisodeStart, info: Mapping[str, Any], rng: random.Random) -> Action:
     """Choose among the admissible actions; where they are not known, sample the action space."""
     admissible: Sequence[Action] = info.get("admissible_actions", ())
     if admissible:
         return admissible[rng.randrange(len(admissible))]
-    env.action_space.seed(rng.getrandbits(32))
-    return env.action_space.sample()
+    start.env.action_space.seed(rng.getrandbits(32))
+    return start.env.action_space.sample()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
+
+import gymnasium as gym
 
 from agentgym.core.env import Action, AgentEnv
 from agentgym.core.message import Message
 from agentgym.core.policy import Completion, Dictation
 from agentgym.core.task import Task
+from agentgym.core.tool import ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,24 @@ class Decision:
     completion: Completion | None = None
 
 
+class HostedEnv(Protocol):
+    """What an agent may ask of an environment that runs elsewhere, in a thread or a process of its own."""
+
+    @property
+    def tools(self) -> Sequence[ToolSpec]:
+        """The tools it offers in this episode."""
+        ...
+
+    @property
+    def action_space(self) -> gym.Space[Any]:
+        """The actions it takes in this episode."""
+        ...
+
+    async def oracle(self) -> Action | None:
+        """Return the expert's next action from the current state, or None where there is no expert."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class EpisodeStart:
     """What an agent is told when an episode begins."""
@@ -34,9 +55,15 @@ class EpisodeStart:
     session_id: str
     task: Task
     seed: int
-    env: AgentEnv
-    """For scripted agents that ask the oracle or the admissible actions. LLM agents leave it alone."""
+    env: AgentEnv | HostedEnv
+    """For its `tools` and its `action_space`; `oracle` asks its expert."""
     context: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    async def oracle(self) -> Action | None:
+        """Return the expert's next action from the current state, or None where there is no expert."""
+        if isinstance(self.env, AgentEnv):
+            return self.env.oracle()
+        return await self.env.oracle()
 
 
 class AgentSession(Protocol):

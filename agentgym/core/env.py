@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import gymnasium as gym
@@ -22,6 +23,19 @@ Action: TypeAlias = str | ToolCall
 
 StepResult: TypeAlias = tuple[Any, float, bool, bool, dict[str, Any]]
 """`observation, reward, terminated, truncated, info`, as Gymnasium defines them."""
+
+
+class Stepping(StrEnum):
+    """Where rollouts let an environment run, so that it holds up nobody else."""
+
+    INLINE = "inline"
+    """On the event loop itself: for worlds that answer in microseconds. Nothing can end a call that hangs."""
+    THREAD = "thread"
+    """In a thread of its own, always the same: for worlds that wait for something else. A thread that hangs is
+    left behind, and the environment in it replaced."""
+    PROCESS = "process"
+    """In a process of its own: for worlds that compute, or may crash. A process that hangs is killed. Observations,
+    actions, tools and spaces must pickle."""
 
 
 class AgentEnv(gym.Env[Any, Any]):
@@ -43,6 +57,8 @@ class AgentEnv(gym.Env[Any, Any]):
     suite: TaskSuite
     split: Split
     tools: Sequence[ToolSpec] = ()
+    stepping: Stepping = Stepping.INLINE
+    """How rollouts are to step it, unless they are told otherwise."""
 
     @property
     @abstractmethod

@@ -58,6 +58,8 @@ class StopReason(StrEnum):
     """The environment's own step limit."""
     MAX_TURNS = "max_turns"
     """The rollout's limit on turns."""
+    TIME_LIMIT = "time_limit"
+    """The rollout's limit on the seconds of an episode."""
     CONTEXT_OVERFLOW = "context_overflow"
     """The conversation outgrew the model's context."""
     ERROR = "error"
