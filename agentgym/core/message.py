@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+from agentgym.core.errors import UsageError, unknown_name_message
 from agentgym.core.tool import ToolCall
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -39,9 +40,75 @@ class Message:
 
     @classmethod
     def from_openai(cls, data: Mapping[str, Any]) -> Message:
-        """Read a message from OpenAI's shape; the inverse of `to_openai`."""
-        calls = tuple(
-            ToolCall(call["function"]["name"], json.loads(call["function"]["arguments"]), call["id"])
-            for call in data.get("tool_calls") or ()
-        )
-        return cls(data["role"], data.get("content") or "", calls, data.get("tool_call_id"))
+        """Read a message from OpenAI's shape, as real clients write it; the inverse of `to_openai`.
+
+        The content may be null or a list of text parts, which are joined; the arguments of a call JSON text or
+        an object; the role `developer` is what `system` was called before. Unknown fields are left alone.
+        Raises `UsageError` naming the field for anything else.
+        """
+        role = {"developer": "system"}.get(str(data.get("role")), data.get("role"))
+        if role not in _ROLES:
+            raise UsageError(f"role: {unknown_name_message('role', str(role), _ROLES)}")
+        calls = data.get("tool_calls") or ()
+        if not isinstance(calls, list | tuple):
+            raise _wrong("tool_calls", calls, "a list of calls")
+        answers = data.get("tool_call_id")
+        if answers is not None and not isinstance(answers, str):
+            raise _wrong("tool_call_id", answers, "the id of the call that this answers")
+        content = _read_content(data.get("content"))
+        listed = cast("Sequence[Any]", calls)
+        return cls(role, content, tuple(_read_call(n, call) for n, call in enumerate(listed)), answers)
+
+
+_ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
+
+
+def _read_content(content: Any) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list):
+        raise _wrong("content", content, "a text, null or a list of text parts")
+    return "".join(_read_part(n, part) for n, part in enumerate(cast("list[Any]", content)))
+
+
+def _read_part(number: int, part: Any) -> str:
+    match part:
+        case {"type": "text", "text": str(text)}:
+            return text
+        case {"type": str(kind)} if kind != "text":
+            raise UsageError(f"content[{number}].type: only text parts are read here, got {kind!r}.")
+        case _:
+            raise _wrong(f"content[{number}]", part, 'a part such as {"type": "text", "text": "Hello."}')
+
+
+def _read_call(number: int, call: Any) -> ToolCall:
+    place = f"tool_calls[{number}]"
+    match call:
+        case {"function": {"name": str(name), **function}} if name:  # pyright: ignore[reportUnknownVariableType]
+            arguments = _read_arguments(f"{place}.function.arguments", function.get("arguments"))
+        case _:
+            raise _wrong(
+                place, call, 'a call such as {"id": "1", "function": {"name": "look", "arguments": "{}"}}'
+            )
+    name_of_call: Any = call.get("id")
+    if name_of_call is not None and not isinstance(name_of_call, str):
+        raise _wrong(f"{place}.id", name_of_call, "a text")
+    return ToolCall(name, arguments, name_of_call or "")
+
+
+def _read_arguments(place: str, written: Any) -> dict[str, Any]:
+    value: Any = written
+    if isinstance(written, str):
+        try:
+            value = json.loads(written) if written.strip() else {}
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"{place}: not JSON ({error}); got {written!r:.80}.") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _wrong(place, written, "a JSON object, or the text of one")
+    return cast("dict[str, Any]", value)
+
+
+def _wrong(place: str, got: object, wanted: str) -> UsageError:
+    return UsageError(f"{place}: expected {wanted}, got {got!r:.80}.")

@@ -21,6 +21,7 @@ from agentgym.core.policy import Completion, FinishReason, GenerationRequest
 from agentgym.policies.engine import Engine, EngineStats, Row
 from agentgym.policies.rendering import ChatRenderer, Context, Exchange
 from agentgym.policies.slots import Lane
+from agentgym.policies.tool_calls import parse_answer
 
 
 @dataclass(slots=True, eq=False)
@@ -239,11 +240,8 @@ class LocalPolicy:
 
     def _hand_over(self, ticket: _Ticket, completion: Completion) -> None:
         """Let the conversation go on from what the caller now gets."""
-        ended = completion.finish_reason is FinishReason.STOP
         ticket.session.ticket = None
-        ticket.session.exchange = Exchange(
-            tuple(ticket.request.messages), ticket.context.text, ticket.row.ids, completion.text, ended
-        )
+        ticket.session.exchange = ticket.context.answered(ticket.request.messages, ticket.row.ids, completion)
 
     async def _run(self, running: _Loop) -> None:
         try:
@@ -288,6 +286,7 @@ class LocalPolicy:
             prompt_ids=np.array(context.prompt_ids, np.int32),
             completion_ids=np.array(sampled, np.int32),
             logprobs=np.array(row.logprobs, np.float32),
+            message=parse_answer(text, f"{row.lane.name} {len(row.ids)}") if ticket.request.tools else None,
         )
 
 

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from agentgym.core.errors import ConfigError
 from agentgym.core.message import Message
-from agentgym.core.policy import Dictation
-from agentgym.core.tool import ToolSpec
+from agentgym.core.policy import Completion, Dictation, FinishReason
+from agentgym.core.tool import ToolCall, ToolSpec
 from agentgym.policies.tokenizer import CHAT_TEMPLATE, render_plain
+from agentgym.policies.tool_calls import parse_answer
+
+
+class Spoken(NamedTuple):
+    """An answer that calls tools."""
+
+    message: Message
+    """As it was parsed."""
+    text: str
+    """As it was sampled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +40,8 @@ class Exchange:
     """The completion as text, without the end-of-turn token."""
     ended: bool
     """Whether the completion's last id ends the turn."""
+    spoken: Mapping[str, Spoken] = field(default_factory=dict[str, Spoken])
+    """The conversation's answers that call tools, by the id of their first call."""
 
 
 class Context(NamedTuple):
@@ -35,6 +50,17 @@ class Context(NamedTuple):
     text: str
     prompt_start: int
     prompt_ids: list[int]
+    spoken: Mapping[str, Spoken]
+    """Of the exchanges before."""
+
+    def answered(self, messages: Sequence[Message], ids: Sequence[int], completion: Completion) -> Exchange:
+        """Return the exchange of `messages`, the request, and its completion; `ids` are those of both."""
+        spoken = self.spoken
+        if completion.tool_calls:
+            answer = Spoken(completion.as_message(), completion.text)
+            spoken = {**spoken, completion.tool_calls[0].id: answer}
+        ended = completion.finish_reason is FinishReason.STOP
+        return Exchange(tuple(messages), self.text, ids, completion.text, ended, spoken)
 
 
 class ChatRenderer:
@@ -52,14 +78,35 @@ class ChatRenderer:
 
     def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> str:
         """Return the conversation as text, up to where the assistant's next answer begins."""
-        if self._plain and not tools and not any(message.tool_calls for message in messages):
-            return render_plain(messages)
+        if self._plain:
+            return render_plain(messages, tools)
+        if tools and not self._writes_calls:
+            raise ConfigError(
+                "This tokenizer's chat template cannot offer tools, or does not write calls as "
+                '<tool_call>{"name": ..., "arguments": {...}}</tool_call>; use a model with a template like that of '
+                "Qwen or Hermes, or an agent that acts in plain text."
+            )
+        return self._apply(messages, tools)
+
+    def _apply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
         return self._tokenizer.apply_chat_template(
-            [_as_template_message(message) for message in messages],
+            [as_template_message(message) for message in messages],
             tools=[tool.to_openai() for tool in tools] or None,
             add_generation_prompt=True,
             tokenize=False,
         )
+
+    @cached_property
+    def _writes_calls(self) -> bool:
+        """Whether the template shows tools, and writes calls as they are parsed."""
+        call = ToolCall("probe", {"depth": 1})
+        asked = [Message("user", "?"), Message("assistant", "", (call,)), Message("tool", "!")]
+        try:
+            text = self._apply(asked, [ToolSpec("probe", "Probes the template.")])
+        except (TemplateError, TypeError, ValueError, LookupError):  # templates raise what they like
+            return False
+        calls = [(found.name, found.arguments) for found in parse_answer(text, "").tool_calls]
+        return "Probes the template." in text and (call.name, call.arguments) in calls
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of rendered text; special tokens in it become their ids."""
@@ -87,17 +134,22 @@ class ChatRenderer:
         Where `messages` are those of the previous request, its answer and more, the sampled ids stay as
         they are and only what the template puts after them is encoded. Otherwise (a window, a summary, a
         template that edits earlier turns) everything is encoded anew and as long a prefix as possible
-        is shared.
+        is shared. Answers that call tools are rendered as they were sampled, whatever the template would have
+        made of the calls.
         """
-        text = self.render(messages, tools)
         if previous is None:
-            return Context(text, 0, self.encode(text))
+            text = self.render(messages, tools)
+            return Context(text, 0, self.encode(text), {})
+        spoken = previous.spoken
+        if spoken:
+            messages = [_as_spoken(message, spoken) for message in messages]
+        text = self.render(messages, tools)
         addition = self._addition(text, messages, previous)
         if addition is not None:
-            return Context(text, len(previous.ids), self.encode(addition))
+            return Context(text, len(previous.ids), self.encode(addition), spoken)
         ids = self.encode(text)
         shared = _common_prefix(previous.ids, ids)
-        return Context(text, shared, ids[shared:])
+        return Context(text, shared, ids[shared:], spoken)
 
     def _addition(self, text: str, messages: Sequence[Message], previous: Exchange) -> str | None:
         """Return the text that follows the sampled ids, or None where this is not a continuation of them."""
@@ -123,8 +175,16 @@ def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
     return min(len(left), len(right))
 
 
-def _as_template_message(message: Message) -> dict[str, Any]:
-    # Templates take the arguments of calls as data; OpenAI's wire format has them as JSON text.
+def _as_spoken(message: Message, spoken: Mapping[str, Spoken]) -> Message:
+    """Return an answer with tool calls as the text that was sampled, where it comes back as it was parsed."""
+    answer = spoken.get(message.tool_calls[0].id) if message.tool_calls else None
+    if answer is None or message.tool_calls != answer.message.tool_calls:
+        return message
+    return Message("assistant", answer.text) if message.content.strip() == answer.message.content else message
+
+
+def as_template_message(message: Message) -> dict[str, Any]:
+    """Return a message as transformers' chat templates take it: OpenAI's shape, but arguments as data, not JSON."""
     data: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.tool_calls:
         data["tool_calls"] = [

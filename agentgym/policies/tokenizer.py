@@ -15,6 +15,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedToken
 
 from agentgym.core.errors import CheckpointError, ConfigError
 from agentgym.core.message import Message
+from agentgym.core.tool import ToolSpec
+from agentgym.policies.tool_calls import dump_json, write_call
 
 END_OF_TURN = "<|end|>"
 PADDING = "<|pad|>"
@@ -25,25 +27,34 @@ MIN_VOCAB_SIZE = len(SPECIAL_TOKENS) + 256
 """Special tokens and one token for each byte, so that every text can be written."""
 
 # Each message opens with its role and closes with the end-of-turn token: a longer conversation always
-# starts with the text of the shorter one.
+# starts with the text of the shorter one. Calls are written as `agentgym.policies.tool_calls` reads them.
 CHAT_TEMPLATE = (
     "{% if tools %}{{ '<|tool|>' + tools | tojson + '<|end|>' }}{% endif %}"
     "{% for message in messages %}"
     "{{ '<|' + message.role + '|>' + message.content }}"
-    "{% if message.tool_calls %}{{ message.tool_calls | tojson }}{% endif %}"
+    "{% for call in message.tool_calls or [] %}"
+    """{{ '<tool_call>{"name": ' + call.function.name | tojson }}"""
+    """{{ ', "arguments": ' + call.function.arguments | tojson + '}</tool_call>' }}"""
+    "{% endfor %}"
     "{{ '<|end|>' }}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 
 
-def render_plain(messages: Sequence[Message]) -> str:
-    """Return what `CHAT_TEMPLATE` makes of messages without tools, some twenty times faster.
+def render_plain(messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> str:
+    """Return what `CHAT_TEMPLATE` makes of a conversation, some twenty times faster.
 
     >>> render_plain([Message("user", "Look.")])
     '<|user|>Look.<|end|><|assistant|>'
     """
-    return "".join([f"<|{message.role}|>{message.content}<|end|>" for message in messages]) + "<|assistant|>"
+    offered = f"<|tool|>{dump_json([tool.to_openai() for tool in tools])}<|end|>" if tools else ""
+    said = [f"<|{message.role}|>{message.content}{_calls(message)}<|end|>" for message in messages]
+    return f"{offered}{''.join(said)}<|assistant|>"
+
+
+def _calls(message: Message) -> str:
+    return "".join(map(write_call, message.tool_calls)) if message.tool_calls else ""
 
 
 _PIECES = r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"

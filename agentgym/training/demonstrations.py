@@ -19,6 +19,7 @@ from agentgym.core.policy import Completion, Dictation, FinishReason, Generation
 from agentgym.core.task import Task
 from agentgym.core.trace import Episode
 from agentgym.policies.rendering import ChatRenderer, Exchange
+from agentgym.policies.tool_calls import parse_answer
 from agentgym.rollout.collect import EpisodePlan, collect
 
 
@@ -138,10 +139,7 @@ class RecitingPolicy:
         text = self._renderer.decode(spoken[:-1])
         kept = [] if previous is None else list(previous.ids[: context.prompt_start])
         ids = [*kept, *context.prompt_ids, *spoken]
-        self._exchanges[request.session_id] = Exchange(
-            tuple(request.messages), context.text, ids, text, ended=True
-        )
-        return Completion(
+        completion = Completion(
             text=text,
             finish_reason=FinishReason.STOP,
             version=-1,
@@ -149,4 +147,7 @@ class RecitingPolicy:
             prompt_ids=np.array(context.prompt_ids, np.int32),
             completion_ids=np.array(spoken, np.int32),
             logprobs=np.zeros(len(spoken), np.float32),
+            message=parse_answer(text, f"{request.session_id} {len(ids)}") if request.tools else None,
         )
+        self._exchanges[request.session_id] = context.answered(request.messages, ids, completion)
+        return completion

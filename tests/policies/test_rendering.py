@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import ByT5Tokenizer
 
+from agentgym.core.errors import ConfigError
 from agentgym.core.message import Message
-from agentgym.core.tool import ToolCall
-from agentgym.policies.rendering import ChatRenderer, Exchange
-from agentgym.policies.tokenizer import train_tokenizer
+from agentgym.core.policy import Completion, FinishReason
+from agentgym.core.tool import ToolCall, ToolSpec
+from agentgym.policies.rendering import ChatRenderer, Context, Exchange
+from agentgym.policies.tokenizer import CHAT_TEMPLATE, train_tokenizer
+from agentgym.policies.tool_calls import parse_answer
 
 TOKENIZER = train_tokenizer(["go to cabinet 3", "take mug 1"] * 4, 320)
 
@@ -22,6 +28,17 @@ TRIMMING = (
 FORGETFUL = (  # drops the thinking of earlier turns
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content.split('</think>')[-1] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+HERMES = (
+    "{% if tools %}<|system|>Tools: {{ tools | tojson }}<|end|>\n{% endif %}"
+    "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}"
+    "{% for call in m.tool_calls or [] %}"
+    """{{ '\n<tool_call>\n{"name": "' + call.function.name + '", "arguments": ' }}"""
+    "{{ call.function.arguments | tojson + '}\n</tool_call>' }}{% endfor %}"
+    "<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
 
 
@@ -159,3 +176,126 @@ def test_tokenizers_written_in_python_work_too() -> None:
     ids = [*before.ids[: context.prompt_start], *context.prompt_ids]
     assert renderer.decode(ids) == "Act.</s>You see a mug 1.</s>go</s>x</s>"
     assert context.prompt_start == len(before.ids)
+
+
+TOOLS = [ToolSpec("look", "Look at something.")]
+STRANGELY_WRITTEN = (
+    'Hm. <tool_call> {"name"  : "look",\n"arguments": {"at":"mug 1" , "n": 1.0}}\t</tool_call> '
+)
+
+words = st.text("ab <>\n", max_size=4)
+arguments = st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3), max_size=2)
+
+
+@st.composite
+def sampled_answers(draw: st.DrawFn) -> str:
+    """What a model may write: calls with white space of its own, broken calls, words around them."""
+    text = draw(words)
+    for _ in range(draw(st.integers(0, 2))):
+        body = json.dumps(
+            {"name": "look", "arguments": draw(arguments)}, indent=draw(st.none() | st.integers(0, 2))
+        )
+        end = draw(st.sampled_from(["</tool_call>", "\n</tool_call>", ""]))
+        text += f"<tool_call>{draw(st.sampled_from(['', ' ', chr(10)]))}{body}{end}{draw(words)}"
+    return text
+
+
+def through_a_client(message: Message) -> Message:
+    """What comes back of a message that a client was sent, kept and sends again."""
+    return Message.from_openai(json.loads(json.dumps(message.to_openai())))
+
+
+class Sampler:
+    """Takes given answers for what a model sampled, character by character, and keeps the ids."""
+
+    def __init__(self, renderer: ChatRenderer) -> None:
+        self.renderer = renderer
+        self.ids: list[int] = []
+        self.previous: Exchange | None = None
+
+    def answer(
+        self, messages: Sequence[Message], text: str, *, ended: bool = True
+    ) -> tuple[Context, Message]:
+        context = self.renderer.context(messages, TOOLS, self.previous)
+        sampled = [token for character in text for token in self.renderer.encode(character)]
+        sampled += self.renderer.encode("<|end|>") if ended else []
+        self.ids = [*self.ids[: context.prompt_start], *context.prompt_ids, *sampled]
+        message = parse_answer(text, str(len(self.ids)))
+        finish = FinishReason.STOP if ended else FinishReason.LENGTH
+        completion = Completion(text, finish, version=0, message=message)
+        self.previous = context.answered(messages, self.ids, completion)
+        return context, message
+
+
+@pytest.mark.parametrize("template", [CHAT_TEMPLATE, HERMES])
+@given(turns=st.lists(st.tuples(sampled_answers(), st.booleans()), min_size=1, max_size=4))
+def test_conversations_with_calls_go_on_from_the_sampled_ids(
+    template: str, turns: list[tuple[str, bool]]
+) -> None:
+    sampler = Sampler(renderer_with(template))
+    messages, before = [*OPENING], list[int]()
+    for text, ended in turns:
+        context, said = sampler.answer(messages, text, ended=ended)
+        assert context.prompt_start == len(before)
+        before = sampler.ids
+        results = [Message("tool", "a mug 1", (), call.id) for call in said.tool_calls]
+        messages = [*messages, through_a_client(said), *(results or [Message("user", "Go on.")])]
+    after = sampler.renderer.decode(sampler.renderer.context(messages, TOOLS, sampler.previous).prompt_ids)
+    assert after.lstrip().removeprefix("<|end|>").lstrip().startswith(("<|tool|>", "<|user|>"))
+
+
+def test_earlier_calls_stay_as_they_were_sampled_when_a_window_moves() -> None:
+    sampler = Sampler(ChatRenderer(TOKENIZER))
+    _, first = sampler.answer(OPENING, STRANGELY_WRITTEN)
+    found = Message("tool", "a mug 1", (), first.tool_calls[0].id)
+    _, second = sampler.answer([*OPENING, first, found], "It is a mug.")
+    context, _ = sampler.answer([OPENING[1], first, found, second, Message("user", "Go on.")], "go")
+    assert STRANGELY_WRITTEN in context.text
+    assert sampler.renderer.decode(context.prompt_ids).endswith("<|user|>Go on.<|end|><|assistant|>")
+    assert context.prompt_start < len(sampler.renderer.encode(context.text))
+
+
+def edited(message: Message, **changes: Any) -> Message:
+    (call,) = message.tool_calls
+    return replace(message, tool_calls=(replace(call, **changes),))
+
+
+EDITS: list[Callable[[Message], Message]] = [
+    lambda said: edited(said, arguments={"at": "mug 2", "n": 1}),
+    lambda said: edited(said, name="see"),
+    lambda said: edited(said, id="call_mine"),
+    lambda said: replace(said, content="Hm!"),
+    lambda said: replace(said, tool_calls=()),
+    lambda said: replace(said, tool_calls=said.tool_calls * 2),
+]
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_call_is_rendered_anew(edit: Callable[[Message], Message]) -> None:
+    sampler = Sampler(ChatRenderer(TOKENIZER))
+    _, said = sampler.answer(OPENING, STRANGELY_WRITTEN)
+    before = sampler.ids
+    messages = [*OPENING, edit(said), Message("tool", "a mug 1", (), "1")]
+    context = sampler.renderer.context(messages, TOOLS, sampler.previous)
+    fresh = sampler.renderer.encode(sampler.renderer.render(messages, TOOLS))
+    assert [*before[: context.prompt_start], *context.prompt_ids] == fresh
+    assert STRANGELY_WRITTEN not in context.text
+    assert context.prompt_start >= len(sampler.renderer.encode(sampler.renderer.render(OPENING, TOOLS)))
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        TRIMMING,  # knows no tools
+        HERMES.replace("<tool_call>", "<function>"),
+        HERMES.replace("{{ tools | tojson }}", ""),
+        HERMES.replace(
+            "{% for m in", "{% if tools %}{{ raise_exception('no tools') }}{% endif %}{% for m in"
+        ),
+    ],
+)
+def test_a_template_without_such_calls_is_refused_where_tools_are_offered(template: str) -> None:
+    renderer = renderer_with(template)
+    assert renderer.context(OPENING, (), None).prompt_ids
+    with pytest.raises(ConfigError, match="chat template cannot offer tools"):
+        renderer.context(OPENING, TOOLS, None)

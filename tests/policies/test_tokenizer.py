@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from agentgym.core.errors import CheckpointError, ConfigError
 from agentgym.core.message import Message, Role
 from agentgym.core.tool import ToolCall, ToolSpec
-from agentgym.policies.rendering import ChatRenderer
+from agentgym.policies.rendering import ChatRenderer, as_template_message
 from agentgym.policies.tokenizer import (
     CHAT_TEMPLATE,
     END_OF_TURN,
@@ -26,6 +27,10 @@ TOKENIZER = train_tokenizer(TEXTS, 330)
 
 roles: st.SearchStrategy[Role] = st.sampled_from(["system", "user", "assistant", "tool"])
 conversations = st.lists(st.builds(Message, roles, st.text()), min_size=1, max_size=5)
+json_objects = st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.booleans()), max_size=3)
+tool_calls = st.lists(st.builds(ToolCall, st.text(), json_objects, st.text()), max_size=3).map(tuple)
+tool_conversations = st.lists(st.builds(Message, roles, st.text(), tool_calls), min_size=1, max_size=4)
+tool_lists = st.lists(st.builds(ToolSpec, st.text(), st.text(), json_objects), max_size=2)
 plain_text = st.text().filter(lambda text: "<|" not in text)
 
 
@@ -35,15 +40,30 @@ def test_every_text_survives_the_round_trip(text: str) -> None:
     assert renderer.decode(renderer.encode(text)) == text
 
 
-@given(conversations)
-def test_plain_rendering_is_the_template(messages: list[Message]) -> None:
+def by_template(messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> str:
     own: Any = TOKENIZER
-    rendered = own.apply_chat_template(
-        [{"role": message.role, "content": message.content} for message in messages],
+    return own.apply_chat_template(
+        [as_template_message(message) for message in messages],
+        tools=[tool.to_openai() for tool in tools] or None,
         add_generation_prompt=True,
         tokenize=False,
     )
-    assert rendered == render_plain(messages)
+
+
+@given(conversations)
+def test_plain_rendering_is_the_template(messages: list[Message]) -> None:
+    assert render_plain(messages) == by_template(messages)
+    assert (
+        render_plain(messages)
+        == "".join(f"<|{m.role}|>{m.content}<|end|>" for m in messages) + "<|assistant|>"
+    )
+
+
+@given(tool_conversations, tool_lists)
+def test_plain_rendering_is_the_template_with_tools_too(
+    messages: list[Message], tools: list[ToolSpec]
+) -> None:
+    assert render_plain(messages, tools) == by_template(messages, tools)
 
 
 @given(conversations, conversations)
@@ -67,14 +87,18 @@ def test_special_tokens_are_one_id_each() -> None:
     assert len(ids) == len(set(ids)) == 6
 
 
-def test_tools_and_calls_are_rendered() -> None:
+def test_tools_calls_and_results_are_rendered() -> None:
     call = ToolCall("search", {"query": "mug"}, "1")
     text = ChatRenderer(TOKENIZER).render(
-        [Message("user", "find"), Message("assistant", "", (call,)), Message("tool", "none", (), "1")],
+        [Message("user", "find"), Message("assistant", "Well.", (call,)), Message("tool", "none", (), "1")],
         [ToolSpec("search", "Look something up.")],
     )
-    assert "Look something up." in text
-    assert '"query": "mug"' in text
+    assert text == (
+        '<|tool|>[{"type": "function", "function": {"name": "search", "description": "Look something up.", '
+        '"parameters": {"type": "object", "properties": {}}}}]<|end|><|user|>find<|end|>'
+        '<|assistant|>Well.<tool_call>{"name": "search", "arguments": {"query": "mug"}}</tool_call><|end|>'
+        "<|tool|>none<|end|><|assistant|>"
+    )
 
 
 def test_the_same_texts_give_the_same_tokenizer() -> None:
