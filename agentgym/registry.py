@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import entry_points
 from inspect import Parameter, signature
 from typing import Any, TypeVar
@@ -65,13 +66,15 @@ def make(env_id: str, split: Split | str = Split.TRAIN, **options: Any) -> Agent
 
     Raises `UnknownNameError` for an unknown environment or split, `UsageError` for unknown options.
     """
-    spec = find_spec(env_id)
-    parsed = Split.parse(split)
-    env = _build(spec, spec.make, parsed, **options)
-    if env.spec is None:  # with it, Gymnasium's own tools can make another one like it
-        kwargs = {"env_id": spec.id, "split": parsed.value, **options}
-        env.spec = GymnasiumSpec(spec.id, "agentgym.registry:make", kwargs=kwargs, disable_env_checker=True)
-    return env
+    return _make(find_spec(env_id), Split.parse(split), **options)
+
+
+def factory(env_id: str, split: Split | str = Split.TRAIN, **options: Any) -> Callable[[], AgentEnv]:
+    """Return what makes one environment after another as `make` does; it pickles, for processes that make theirs.
+
+    Raises `UnknownNameError` for an unknown environment or split.
+    """
+    return partial(_make, find_spec(env_id), Split.parse(split), **options)
 
 
 def make_vec(env_id: str, num_envs: int, split: Split | str = Split.TRAIN, **options: Any) -> SyncVectorEnv:
@@ -90,6 +93,14 @@ def suite(name: str, **options: Any) -> TaskSuite:
     """Return the suite of tasks of an environment."""
     spec = find_spec(name)
     return _build(spec, spec.suite, **options)
+
+
+def _make(spec: EnvSpec, split: Split, **options: Any) -> AgentEnv:
+    env = _build(spec, spec.make, split, **options)
+    if env.spec is None:  # with it, Gymnasium's own tools can make another one like it
+        kwargs = {"env_id": spec.id, "split": split.value, **options}
+        env.spec = GymnasiumSpec(spec.id, "agentgym.registry:make", kwargs=kwargs, disable_env_checker=True)
+    return env
 
 
 def _announced() -> dict[str, str]:

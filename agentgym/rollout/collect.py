@@ -1,23 +1,37 @@
 """Many episodes at once on one event loop.
 
 Each of `concurrency` workers owns one environment and plays one planned episode after another, so a
-policy that batches sees every waiting turn together. Environments step on the event loop: right for worlds
-that answer in microseconds; one that blocks holds up all the others while it does.
+policy that batches sees every waiting turn together. Environments are stepped where they say, on the loop, in a
+thread or in a process, so that a slow one holds up none of the others.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import NamedTuple
 
 from agentgym.core.agent import Agent
-from agentgym.core.env import AgentEnv
-from agentgym.core.errors import AgentGymError, UsageError
+from agentgym.core.env import AgentEnv, Stepping
+from agentgym.core.errors import UsageError
 from agentgym.core.policy import Dictation
 from agentgym.core.task import Task, content_hash
 from agentgym.core.trace import Episode, Outcome
 from agentgym.rollout.episode import run_episode
+from agentgym.rollout.hosts import EnvHost, InlineHost, ThreadHost
+from agentgym.rollout.monitor import Monitor
+from agentgym.rollout.processes import Nursery, ProcessHost
+from agentgym.rollout.rules import Rules
+from agentgym.rollout.watchdog import Watchdog
+
+PAUSE_S = 0.25
+"""Before the first retry of an episode; doubled before each further one, so that a server can come back."""
+TICK_S = 1.0
+"""Between two reports of how it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,45 +87,155 @@ async def collect(
     concurrency: int,
     max_turns: int,
     on_episode: Callable[[Episode], None] | None = None,
+    rules: Rules | None = None,
+    monitor: Monitor | None = None,
 ) -> list[Episode]:
     """Play every plan and return the episodes in the order of the plans.
 
-    `on_episode` is called as each one ends, in the order of ending. Cancelling the call, or an error that
-    belongs to no episode (a `UsageError`, a failure of `on_episode`), cancels the episodes in flight and
-    closes the environments. After a fault of the environment its worker goes on with a new one.
+    `on_episode` is called as each one ends, in the order of ending. An episode that ends by a fault of the
+    infrastructure is played again where the rules allow; what is returned, and told to `on_episode`, is the last
+    attempt alone, and `monitor.failures` has the others. After a fault of the environment its worker goes on
+    with a new one.
+
+    Cancelling the call, or an error that belongs to no episode (a `UsageError`, a failure of `on_episode`),
+    cancels the episodes in flight and closes the environments.
     """
     if concurrency < 1:
         raise UsageError(f"collect needs a concurrency of at least 1, got {concurrency}.")
-    finished: dict[int, Episode] = {}
-    pending = iter(enumerate(plans))
-
-    async def work(pending: Iterator[tuple[int, EpisodePlan]]) -> None:
-        env = make_env()
-        try:
-            for index, plan in pending:
-                finished[index] = episode = await run_episode(
-                    env,
-                    agent,
-                    plan.task,
-                    episode_id=plan.episode_id,
-                    group_id=plan.group_id,
-                    seed=plan.seed,
-                    max_turns=max_turns,
-                    prefix=plan.prefix,
-                    agent_seed=plan.agent_seed,
-                )
-                if on_episode is not None:
-                    on_episode(episode)
-                if episode.outcome in (Outcome.ENV_ERROR, Outcome.SANDBOX_ERROR):
-                    env.close()  # it may be broken for good
-                    env = make_env()
-        finally:
-            env.close()
-
+    if not plans:
+        return []
+    rules, monitor = rules or Rules(), monitor or Monitor()
+    monitor.planned += len(plans)
+    hosts, nursery = _make_hosts(make_env, rules, min(concurrency, len(plans)))
+    monitor.hosts += hosts
+    crew = _Crew(plans, agent, max_turns, on_episode, rules, monitor)
+    ticking = asyncio.create_task(_tick(monitor))
     try:
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(min(concurrency, len(plans))):
-                workers.create_task(work(pending))
-    except* AgentGymError as group:
-        raise group.exceptions[0] from None
-    return [finished[index] for index in range(len(plans))]
+        with Watchdog(monitor, rules.stall_s):
+            async with asyncio.TaskGroup() as workers:
+                for host in hosts:
+                    workers.create_task(crew.work(host))
+    except* Exception as group:  # noqa: BLE001 - one error is told, not a group of them
+        raise _first(group) from None
+    finally:
+        ticking.cancel()
+        if nursery is not None:
+            nursery.close()
+    return [crew.finished[index] for index in range(len(plans))]
+
+
+class _Attempt(NamedTuple):
+    place: int
+    """In the plans."""
+    number: int = 0
+    due: float = 0.0
+    """Not to begin before this time, by `perf_counter`."""
+
+
+@dataclass
+class _Crew:
+    """The workers' common list of what is to be played and what has been."""
+
+    plans: Sequence[EpisodePlan]
+    agent: Agent
+    max_turns: int
+    on_episode: Callable[[Episode], None] | None
+    rules: Rules
+    monitor: Monitor
+    finished: dict[int, Episode] = field(default_factory=dict[int, Episode])
+
+    def __post_init__(self) -> None:
+        self._pending = deque(_Attempt(index) for index in range(len(self.plans)))
+        self._retries_left = max(1, int(self.rules.retry_share * len(self.plans)))
+
+    async def work(self, host: EnvHost) -> None:
+        """Play one episode after another until none is left. Retries wait behind what was not played yet."""
+        try:
+            while self._pending:
+                attempt = self._pending.popleft()
+                if attempt.due:
+                    await asyncio.sleep(attempt.due - perf_counter())
+                episode = await self._play(host, self.plans[attempt.place])
+                if episode.outcome in (Outcome.ENV_ERROR, Outcome.SANDBOX_ERROR):
+                    await host.discard()
+                if not episode.outcome.scored and self._again(attempt, episode):
+                    continue
+                self._keep(attempt.place, episode)
+        finally:
+            await self._close(host)
+
+    async def _play(self, host: EnvHost, plan: EpisodePlan) -> Episode:
+        return await run_episode(
+            host,
+            self.agent,
+            plan.task,
+            episode_id=plan.episode_id,
+            group_id=plan.group_id,
+            seed=plan.seed,
+            max_turns=self.max_turns,
+            prefix=plan.prefix,
+            agent_seed=plan.agent_seed,
+            monitor=self.monitor,
+        )
+
+    def _again(self, attempt: _Attempt, episode: Episode) -> bool:
+        """Plan another attempt at an episode that failed, if the rules have one left."""
+        if attempt.number >= self.rules.retries or self._retries_left == 0:
+            return False
+        self._retries_left -= 1
+        self.monitor.failed(episode, attempt.number)
+        due = perf_counter() + PAUSE_S * 2**attempt.number
+        self._pending.append(_Attempt(attempt.place, attempt.number + 1, due))
+        return True
+
+    def _keep(self, index: int, episode: Episode) -> None:
+        self.finished[index] = episode
+        if self.on_episode is not None:
+            place = self.monitor.begin(episode.id)
+            self.monitor.enter(place, "store", "on_episode", blocking=True)
+            self.on_episode(episode)
+            self.monitor.leave(place)
+            self.monitor.end(place)
+        self.monitor.finished()
+
+    async def _close(self, host: EnvHost) -> None:
+        try:
+            await host.close()
+        except Exception as error:  # noqa: BLE001 - the episodes played in it are whole
+            self.monitor.tell(f"An environment could not be closed: {error!r}.")
+
+
+def _make_hosts(
+    make_env: Callable[[], AgentEnv], rules: Rules, count: int
+) -> tuple[list[EnvHost], Nursery | None]:
+    """Return a host for each worker, and the nursery that those in processes share."""
+    stepping, limits = rules.stepping, rules.limits
+    env: AgentEnv | None = None
+    if stepping is None:
+        env = make_env()
+        stepping = Stepping(env.stepping)
+        if stepping is not Stepping.INLINE:
+            with suppress(Exception):  # it was made only to be asked
+                env.close()
+    match stepping:
+        case Stepping.INLINE:
+            return [InlineHost(make_env, limits, None if n else env) for n in range(count)], None
+        case Stepping.THREAD:
+            return [ThreadHost(make_env, limits) for _ in range(count)], None
+        case Stepping.PROCESS:
+            nursery = Nursery(make_env, limits.reset_s)
+            return [ProcessHost(nursery, limits) for _ in range(count)], nursery
+
+
+async def _tick(monitor: Monitor) -> None:
+    while monitor.on_figures is not None:
+        monitor.on_figures(monitor.figures)
+        await asyncio.sleep(TICK_S)
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+    """Return the error that ended it all: the first, one of the caller's making before others."""
+    errors: list[Exception] = []
+    for error in group.exceptions:
+        errors.append(_first(error) if isinstance(error, BaseExceptionGroup) else error)
+    return next((error for error in errors if isinstance(error, UsageError)), errors[0])

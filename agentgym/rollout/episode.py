@@ -1,17 +1,20 @@
 """One episode: an agent plays a task in an environment, and every turn is recorded.
 
 Each failure has an owner. What the agent's own code raises, and an action that the environment's
-action space does not contain, end the episode as `agent_error`, which counts as a failure of the agent. What the environment, the policy or a sandbox raises ends it without a
-score. A `UsageError` (a task of another environment, say) is the caller's mistake and is raised.
+action space does not contain, end the episode as `agent_error`, which counts as a failure of the agent. What the
+environment, the policy or a sandbox raises, or does not do within its time, ends it without a score. A
+`UsageError` (a task of another environment, say) is the caller's mistake and is raised.
 """
 
 from __future__ import annotations
 
+import asyncio
 import traceback
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -22,10 +25,14 @@ from agentgym.core.errors import InferenceFault, InfrastructureError, SandboxFau
 from agentgym.core.policy import Completion, Dictation, FinishReason
 from agentgym.core.task import Task
 from agentgym.core.trace import Episode, Outcome, StopReason, Turn, Versions
+from agentgym.rollout.hosts import EnvHost, InlineHost
+from agentgym.rollout.monitor import Monitor, Place
+from agentgym.rollout.rules import Limits
+from agentgym.rollout.seat import Begun, NotAnActionError, Taken
 
 
 async def run_episode(
-    env: AgentEnv,
+    env: AgentEnv | EnvHost,
     agent: Agent,
     task: Task,
     *,
@@ -35,28 +42,35 @@ async def run_episode(
     max_turns: int,
     prefix: Sequence[Dictation] = (),
     agent_seed: int | None = None,
+    monitor: Monitor | None = None,
 ) -> Episode:
-    """Play `task` from reset to end, at most `max_turns` turns.
+    """Play `task` from reset to end, at most `max_turns` turns, each wait within the host's limits.
 
     The first turns are those of `prefix`, answers that the agent finds in its conversation as its own; nothing
     of them is to be trained on. Then the agent acts. `seed` seeds the environment, and the agent too unless
-    it has an `agent_seed`. Never raises for a failure during play: see the module's docstring for what
-    becomes of it. Raises `UsageError` for a prefix that the agent cannot recite.
+    it has an `agent_seed`. An environment without a host is stepped inline. Never raises for a failure during
+    play: see the module's docstring for what becomes of it. Raises `UsageError` for a prefix that the agent
+    cannot recite.
     """
-    play = _Play(env)
+    host = InlineHost(lambda: env, Limits(), env) if isinstance(env, AgentEnv) else env
+    monitor = monitor or Monitor()
+    play = _Play(host, monitor, monitor.begin(episode_id))
     session: AgentSession | None = None
     stop = StopReason.ERROR
     try:
-        observation, info = play.reset(task, seed)
-        with _owned(Outcome.AGENT_ERROR):
+        begun = await play.reset(task, seed)
+        with _AGENT:
             session = agent.start(
-                EpisodeStart(episode_id, task, seed if agent_seed is None else agent_seed, env)
+                EpisodeStart(episode_id, task, seed if agent_seed is None else agent_seed, host)
             )
-        stop = await play.run(session, observation, info, max_turns, prefix)
-        with _owned(Outcome.AGENT_ERROR):
-            session.close()
+        stop = await play.run(session, begun, max_turns, prefix)
+        ended, session = session, None
+        with _AGENT:
+            ended.close()
     except _Failed as failure:
         stop, play.outcome, play.error = StopReason.ERROR, failure.outcome, failure.report
+    finally:
+        monitor.end(play.place)
         if session is not None:
             with suppress(Exception):  # the failure that came first is the one to report
                 session.close()
@@ -78,48 +92,78 @@ async def run_episode(
 class _Failed(Exception):
     """A failure during play, already attributed to its owner."""
 
-    def __init__(self, outcome: Outcome, error: Exception) -> None:
+    def __init__(self, outcome: Outcome, error: BaseException) -> None:
         self.outcome = outcome
         self.report = "".join(traceback.format_exception(error)).strip()
         super().__init__(str(error))
+
+
+class _Owned:
+    """Attributes what is raised inside: to what the exception names, or else to the boundary it crossed."""
+
+    def __init__(self, boundary: Outcome) -> None:
+        self._boundary = boundary
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        match error:
+            case None | UsageError() | _Failed():
+                return
+            case NotAnActionError():
+                raise _Failed(Outcome.AGENT_ERROR, error) from error
+            case InferenceFault():
+                raise _Failed(Outcome.INFERENCE_ERROR, error) from error
+            case SandboxFault():
+                raise _Failed(Outcome.SANDBOX_ERROR, error) from error
+            case InfrastructureError():
+                raise _Failed(Outcome.ENV_ERROR, error) from error
+            case Exception() | SystemExit():  # neither an agent nor a world ends the run
+                raise _Failed(self._boundary, error) from error
+            case _:
+                return
+
+
+_AGENT = _Owned(Outcome.AGENT_ERROR)
+_ENVIRONMENT = _Owned(Outcome.ENV_ERROR)
 
 
 @dataclass
 class _Play:
     """What has happened so far."""
 
-    env: AgentEnv
+    host: EnvHost
+    monitor: Monitor
+    place: Place
     turns: list[Turn] = field(default_factory=list[Turn])
     score: float = 0.0
     outcome: Outcome = Outcome.TRUNCATED
     error: str | None = None
     observation: Any = None
+    began: float = field(default_factory=perf_counter)
 
-    def reset(self, task: Task, seed: int) -> tuple[Any, dict[str, Any]]:
-        with _owned(Outcome.ENV_ERROR):
-            return self.env.reset(seed=seed, options={"task": task})
+    async def reset(self, task: Task, seed: int) -> Begun:
+        self.monitor.enter(self.place, "environment", "reset", blocking=self.host.blocking)
+        with _ENVIRONMENT:
+            begun = await self.host.reset(task, seed)
+        self.monitor.leave(self.place)
+        return begun
 
     async def run(
-        self,
-        session: AgentSession,
-        observation: Any,
-        info: Mapping[str, Any],
-        max_turns: int,
-        prefix: Sequence[Dictation],
+        self, session: AgentSession, begun: Begun, max_turns: int, prefix: Sequence[Dictation]
     ) -> StopReason:
-        self.observation = observation
+        self.observation, info = begun.observation, begun.info
         for position in range(max_turns):
-            started = perf_counter()
-            replayed = position < len(prefix)
-            with _owned(Outcome.AGENT_ERROR):
-                if replayed:
-                    decision = await _reciting(session).recite(observation, info, prefix[position])
-                else:
-                    decision = await session.act(observation, info)
+            answer = prefix[position] if position < len(prefix) else None
+            decision = await self._decide(session, info, answer)
+            if decision is None:
+                return StopReason.TIME_LIMIT
             if decision.completion and decision.completion.finish_reason is FinishReason.CONTEXT:
                 return StopReason.CONTEXT_OVERFLOW
-            turn, info = self._step(observation, decision, perf_counter() - started, replayed)
-            observation = self.observation
+            turn, info = await self._step(decision, replayed=answer is not None)
             if turn.terminated or info.get("success", False):
                 self.outcome = Outcome.SUCCESS if info.get("success", False) else Outcome.FAILURE
                 return StopReason.COMPLETED
@@ -127,24 +171,50 @@ class _Play:
                 return StopReason.ENV_TRUNCATED
         return StopReason.MAX_TURNS
 
-    def _step(
-        self, observation: Any, decision: Decision, policy_s: float, replayed: bool
-    ) -> tuple[Turn, dict[str, Any]]:
-        started = perf_counter()
-        with _owned(Outcome.ENV_ERROR):
-            state_key = self.env.state_key()
-            if not self.env.action_space.contains(decision.action):
-                raise _Failed(Outcome.AGENT_ERROR, UsageError(_not_an_action(self.env, decision.action)))
-            self.observation, reward, terminated, truncated, info = self.env.step(decision.action)
+    async def _decide(
+        self, session: AgentSession, info: Mapping[str, Any], answer: Dictation | None
+    ) -> Decision | None:
+        """Return what the agent does next, or None where the episode's time is over."""
+        limits = self.host.limits
+        left = self.began + limits.episode_s - self.monitor.enter(self.place, "policy", "act")
+        timeout = asyncio.timeout(min(left, limits.policy_s))
+        try:
+            async with timeout:
+                with _AGENT:
+                    if answer is None:
+                        return await session.act(self.observation, info)
+                    return await _reciting(session).recite(self.observation, info, answer)
+        except TimeoutError as error:
+            if not timeout.expired():
+                raise
+            if left <= limits.policy_s:
+                return None
+            fault = InferenceFault(f"The agent's decision took longer than {limits.policy_s:g} s.")
+            raise _Failed(Outcome.INFERENCE_ERROR, fault) from error
+        finally:
+            self.policy_s = self.monitor.leave(self.place)
+
+    async def _step(self, decision: Decision, *, replayed: bool) -> tuple[Turn, Mapping[str, Any]]:
+        self.monitor.enter(self.place, "environment", "step", blocking=self.host.blocking)
+        with _ENVIRONMENT:
+            taken = await self.host.step(decision.action)
+        turn = self._turn(decision, taken, self.monitor.leave(self.place), replayed=replayed)
+        self.turns.append(turn)
+        self.score += turn.reward
+        self.observation = taken.observation
+        self.monitor.turn(self.place, 0 if replayed else len(turn.completion_ids))
+        return turn, taken.info
+
+    def _turn(self, decision: Decision, taken: Taken, env_s: float, *, replayed: bool) -> Turn:
         completion = decision.completion or _NO_COMPLETION
-        turn = Turn(
-            observation=observation,
+        return Turn(
+            observation=self.observation,
             action=decision.action,
-            reward=float(reward),
-            terminated=terminated,
-            truncated=truncated,
-            valid=decision.valid and bool(info.get("valid", True)),
-            state_key=state_key,
+            reward=taken.reward,
+            terminated=taken.terminated,
+            truncated=taken.truncated,
+            valid=decision.valid and bool(taken.info.get("valid", True)),
+            state_key=taken.state_key,
             policy_version=completion.version,
             prompt_start=completion.prompt_start,
             prompt_ids=completion.prompt_ids,
@@ -152,32 +222,12 @@ class _Play:
             logprobs=completion.logprobs,
             loss_mask=np.full(len(completion.completion_ids), not replayed, np.int8),
             messages_delta=decision.messages_delta,
-            timing={"policy": policy_s, "env": perf_counter() - started},
+            timing={"policy": self.policy_s, "env": env_s},
             policy_versions=completion.versions,
         )
-        self.turns.append(turn)
-        self.score += turn.reward
-        return turn, info
 
 
 _NO_COMPLETION = Completion(text="", finish_reason=FinishReason.STOP, version=-1)
-
-
-@contextmanager
-def _owned(boundary: Outcome) -> Generator[None]:
-    """Attribute what is raised inside: to what the exception names, or else to the boundary it crossed."""
-    try:
-        yield
-    except (UsageError, _Failed):
-        raise
-    except InferenceFault as error:
-        raise _Failed(Outcome.INFERENCE_ERROR, error) from error
-    except SandboxFault as error:
-        raise _Failed(Outcome.SANDBOX_ERROR, error) from error
-    except InfrastructureError as error:
-        raise _Failed(Outcome.ENV_ERROR, error) from error
-    except Exception as error:
-        raise _Failed(boundary, error) from error
 
 
 def _first_version(turns: Sequence[Turn]) -> int:
@@ -192,7 +242,3 @@ def _reciting(session: AgentSession) -> RecitingSession:
             f"type {type(session).__name__} have no `recite`. Use a ChatAgent, or plan it without a prefix."
         )
     return session
-
-
-def _not_an_action(env: AgentEnv, action: object) -> str:
-    return f"{action!r:.200} is no action of {env.task.env_id}, which takes {env.action_space}."
