@@ -84,7 +84,7 @@ def _read_part(number: int, part: Any) -> str:
 def _read_call(number: int, call: Any) -> ToolCall:
     place = f"tool_calls[{number}]"
     match call:
-        case {"function": {"name": str(name), **function}} if name:  # pyright: ignore[reportUnknownVariableType]
+        case {"function": {"name": str(name), **function}}:  # pyright: ignore[reportUnknownVariableType]
             arguments = _read_arguments(f"{place}.function.arguments", function.get("arguments"))
         case _:
             raise _wrong(

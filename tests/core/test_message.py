@@ -16,7 +16,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=6,
 )
-calls = st.builds(ToolCall, st.text(min_size=1), st.dictionaries(st.text(), JSON, max_size=3), st.text())
+calls = st.builds(ToolCall, st.text(), st.dictionaries(st.text(), JSON, max_size=3), st.text())
 messages = st.builds(
     Message,
     st.sampled_from(["system", "user", "assistant", "tool"]),
@@ -110,7 +110,7 @@ NONSENSE: list[tuple[dict[str, Any], str]] = [
     ({"role": "user", "content": [{"type": "text"}]}, r"content\[0\]: expected a part"),
     ({"role": "assistant", "tool_calls": {"name": "x"}}, "tool_calls: expected a list"),
     ({"role": "assistant", "tool_calls": ["look"]}, r"tool_calls\[0\]: expected a call"),
-    (call_with(name=""), r"tool_calls\[0\]: expected a call"),
+    (call_with(name=None), r"tool_calls\[0\]: expected a call"),
     (call_with(arguments="{}"), r"tool_calls\[0\]: expected a call"),
     (call_with(name="look", arguments="{"), r"tool_calls\[0\].function.arguments: not JSON"),
     (
