@@ -28,6 +28,10 @@ class Decision:
     messages_delta: tuple[Message, ...] = ()
     """Messages added to the conversation for this decision, the answer included."""
     completion: Completion | None = None
+    """What the action was read out of."""
+    thoughts: tuple[Completion, ...] = ()
+    """What was sampled before it on the way to the decision, in its order: plans, verdicts, failed attempts. They
+    belong to the same session, so that the completion's context follows on theirs, and share its credit."""
 
 
 class HostedEnv(Protocol):

@@ -1,7 +1,7 @@
 """Records of what happened: turns and episodes.
 
-The token fields follow one rule: a turn's context is `previous[:prompt_start] + prompt_ids`, where
-`previous` is the whole context and completion of the turn before it (see `Completion`). So a
+The token fields follow one rule: a completion's context is `previous[:prompt_start] + prompt_ids`, where
+`previous` is the whole context and completion of the one before it, usually the turn's before (see `Completion`). So a
 conversation that only grows is one flat row of tokens, and one that is cut or summarised is a tree.
 """
 
@@ -73,6 +73,22 @@ def _one_version() -> NDArray[np.int32]:
 
 
 @dataclass(frozen=True, slots=True)
+class Thought:
+    """A completion on the way to a decision, besides the one that the action was read out of.
+
+    Its fields are a turn's, and `prompt_start` follows the same rule.
+    """
+
+    policy_version: int
+    prompt_start: int
+    prompt_ids: NDArray[np.int32]
+    completion_ids: NDArray[np.int32]
+    logprobs: NDArray[np.float32]
+    loss_mask: NDArray[np.int8]
+    policy_versions: NDArray[np.int32] = field(default_factory=_one_version)
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One decision of the agent and what it led to.
 
@@ -102,6 +118,18 @@ class Turn:
     """Seconds: `policy` and `env`."""
     policy_versions: NDArray[np.int32] = field(default_factory=_one_version)
     """The version behind each completion id, where the weights changed in mid-answer; else empty."""
+    thoughts: tuple[Thought, ...] = ()
+    """What was sampled in this decision before the turn's own completion."""
+
+    @property
+    def completions(self) -> tuple[Thought | Turn, ...]:
+        """The decision's completions in the order in which they were sampled; the turn's own is the last."""
+        return (*self.thoughts, self)
+
+    @property
+    def trained_tokens(self) -> int:
+        """Number of the decision's tokens that are to be trained on."""
+        return sum(int(part.loss_mask.sum()) for part in self.completions)
 
     @property
     def replayed(self) -> bool:
@@ -159,7 +187,7 @@ class Episode:
     @property
     def teaches(self) -> bool:
         """Whether any token of it is to be trained on."""
-        return any(turn.loss_mask.any() for turn in self.turns)
+        return any(turn.trained_tokens for turn in self.turns)
 
     @property
     def ended_in_prefix(self) -> bool:
@@ -169,4 +197,5 @@ class Episode:
     @property
     def sampled_tokens(self) -> int:
         """Number of tokens the policy sampled."""
-        return sum(len(turn.completion_ids) for turn in self.turns if not turn.replayed)
+        own = [turn for turn in self.turns if not turn.replayed]
+        return sum(len(part.completion_ids) for turn in own for part in turn.completions)

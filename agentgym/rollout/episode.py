@@ -24,7 +24,7 @@ from agentgym.core.env import AgentEnv
 from agentgym.core.errors import InferenceFault, InfrastructureError, SandboxFault, UsageError
 from agentgym.core.policy import Completion, Dictation, FinishReason
 from agentgym.core.task import Task
-from agentgym.core.trace import Episode, Outcome, StopReason, Turn, Versions
+from agentgym.core.trace import Episode, Outcome, StopReason, Thought, Turn, Versions
 from agentgym.rollout.hosts import EnvHost, InlineHost
 from agentgym.rollout.monitor import Monitor, Place
 from agentgym.rollout.rules import Limits
@@ -202,7 +202,8 @@ class _Play:
         self.turns.append(turn)
         self.score += turn.reward
         self.observation = taken.observation
-        self.monitor.turn(self.place, 0 if replayed else len(turn.completion_ids))
+        sampled = sum(len(part.completion_ids) for part in turn.completions)
+        self.monitor.turn(self.place, 0 if replayed else sampled)
         return turn, taken.info
 
     def _turn(self, decision: Decision, taken: Taken, env_s: float, *, replayed: bool) -> Turn:
@@ -224,10 +225,23 @@ class _Play:
             messages_delta=decision.messages_delta,
             timing={"policy": self.policy_s, "env": env_s},
             policy_versions=completion.versions,
+            thoughts=tuple(map(_thought, decision.thoughts)),
         )
 
 
 _NO_COMPLETION = Completion(text="", finish_reason=FinishReason.STOP, version=-1)
+
+
+def _thought(completion: Completion) -> Thought:
+    return Thought(
+        completion.version,
+        completion.prompt_start,
+        completion.prompt_ids,
+        completion.completion_ids,
+        completion.logprobs,
+        np.ones(len(completion.completion_ids), np.int8),
+        completion.versions,
+    )
 
 
 def _first_version(turns: Sequence[Turn]) -> int:

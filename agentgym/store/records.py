@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -17,7 +18,7 @@ from agentgym.core.errors import UsageError
 from agentgym.core.message import Message
 from agentgym.core.task import Task
 from agentgym.core.tool import ToolCall
-from agentgym.core.trace import Episode, Origin, Outcome, StopReason, Turn, Versions
+from agentgym.core.trace import Episode, Origin, Outcome, StopReason, Thought, Turn, Versions
 from agentgym.store.tables import EpisodeRow, TurnRow
 from agentgym.store.values import dump_value, load_value
 
@@ -105,7 +106,12 @@ def _turn_values(position: int, turn: Turn) -> tuple[Any, ...]:
         _json(list(turn.shown_items)) if turn.shown_items else None,
         _json(dict(turn.timing)) if turn.timing else None,
         _blob(turn.policy_versions, _INT32, "policy_versions") or None,
+        dump_value([_thought_values(thought) for thought in turn.thoughts]) if turn.thoughts else None,
     )
+
+
+def _thought_values(thought: Thought) -> dict[str, Any]:
+    return {part.name: getattr(thought, part.name) for part in fields(thought)}
 
 
 def read_episode(row: Mapping[Any, Any], turns: Iterable[Mapping[Any, Any]]) -> Episode:
@@ -150,6 +156,9 @@ def _read_turn(row: Mapping[Any, Any]) -> Turn:
         shown_items=tuple(json.loads(shown)) if shown else (),
         timing=json.loads(row["timing_json"]) if row["timing_json"] else {},
         policy_versions=_array(row["policy_versions"] or b"", _INT32),
+        thoughts=tuple(Thought(**values) for values in load_value(row["thoughts"]))
+        if row["thoughts"]
+        else (),
     )
 
 

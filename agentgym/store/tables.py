@@ -12,7 +12,7 @@ from enum import StrEnum
 from sqlalchemy import Index, MetaData, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised with every change of a table; kept in SQLite's `user_version`."""
 
 APPLICATION_ID = 0x61677931
@@ -135,6 +135,9 @@ class TurnRow(StoreRow, table=True):
     """Seconds by name; null: none."""
     policy_versions: bytes | None
     """int32, one for each completion id; null: `policy_version` throughout."""
+    thoughts: bytes | None
+    """The decision's completions before the turn's own (`agentgym.store.values`): a list of dicts with the fields of
+    `agentgym.core.trace.Thought`; null: none."""
 
 
 class MetricRow(StoreRow, table=True):

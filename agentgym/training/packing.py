@@ -69,12 +69,13 @@ def pack(episodes: Sequence[Episode]) -> list[Row]:
         tree, path = TokenTree(), np.empty(0, np.int64)
         target, turn_of = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         for turn in episode.turns:
-            path = path[: turn.prompt_start]
-            new = np.concatenate([turn.prompt_ids, turn.completion_ids])
-            path = np.concatenate([path, tree.add(int(path[-1]) if len(path) else -1, new)])
-            trained = np.flatnonzero(turn.loss_mask)
-            target.append(path[len(path) - len(turn.completion_ids) :][trained])
-            turn_of.append(np.full(len(trained), turn_index, np.int64))
+            for part in turn.completions:
+                path = path[: part.prompt_start]
+                new = np.concatenate([part.prompt_ids, part.completion_ids])
+                path = np.concatenate([path, tree.add(int(path[-1]) if len(path) else -1, new)])
+                trained = np.flatnonzero(part.loss_mask)
+                target.append(path[len(path) - len(part.completion_ids) :][trained])
+                turn_of.append(np.full(len(trained), turn_index, np.int64))
             turn_index += 1
         if episode.turns:
             ids, parent = tree.arrays(tree.size)

@@ -7,7 +7,7 @@ from typing import Any
 
 from agentgym.core.errors import ConfigError, UsageError
 from agentgym.core.task import Split
-from agentgym.core.trace import Episode
+from agentgym.core.trace import Episode, Turn
 from agentgym.policies.tokenizer import load_tokenizer
 from agentgym.store.store import Store
 from agentgym.training.data import Recorded
@@ -79,4 +79,9 @@ class RecordedEpisodes:
 
 
 def _of_unknown_version(episode: Episode) -> Episode:
-    return replace(episode, turns=tuple(replace(turn, policy_version=-1) for turn in episode.turns))
+    return replace(episode, turns=tuple(map(_turn_of_unknown_version, episode.turns)))
+
+
+def _turn_of_unknown_version(turn: Turn) -> Turn:
+    thoughts = tuple(replace(thought, policy_version=-1) for thought in turn.thoughts)
+    return replace(turn, policy_version=-1, thoughts=thoughts)

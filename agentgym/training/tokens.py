@@ -42,18 +42,20 @@ class TokenTable:
     @classmethod
     def from_episodes(cls, episodes: Sequence[Episode], guided: Sequence[bool] | None = None) -> TokenTable:
         """Tabulate the trained tokens of episodes; `guided` tells whose they are not the policy's own."""
-        masks = [np.flatnonzero(turn.loss_mask) for episode in episodes for turn in episode.turns]
-        logps = [turn.logprobs for episode in episodes for turn in episode.turns]
-        length_R = np.array([len(mask) for mask in masks], np.int64)
+        turns = [turn for episode in episodes for turn in episode.turns]
+        parts = [part for turn in turns for part in turn.completions]
+        masks = [np.flatnonzero(part.loss_mask) for part in parts]
+        logps = [part.logprobs[mask] for part, mask in zip(parts, masks, strict=True)]
+        length_R = np.array([turn.trained_tokens for turn in turns], np.int64)
         flags = [False] * len(episodes) if guided is None else list(guided)
         guided_R = np.repeat(np.array(flags, np.bool_), [len(episode.turns) for episode in episodes])
-        versions = [turn.policy_version for episode in episodes for turn in episode.turns]
+        versions = np.array([part.policy_version for part in parts], np.int64)
         return cls(
-            turn_N=np.repeat(np.arange(len(masks)), length_R),
-            position_N=_joined([np.arange(len(mask)) for mask in masks], np.int64),
-            sampler_logp_N=_joined([logp[mask] for logp, mask in zip(logps, masks, strict=True)], np.float32),
+            turn_N=np.repeat(np.arange(len(turns)), length_R),
+            position_N=_joined([np.arange(turn.trained_tokens) for turn in turns], np.int64),
+            sampler_logp_N=_joined(logps, np.float32),
             guided_N=np.repeat(guided_R, length_R),
-            version_N=np.repeat(np.array(versions, np.int64), length_R),
+            version_N=np.repeat(versions, [len(mask) for mask in masks]),
         )
 
     def __len__(self) -> int:

@@ -74,7 +74,7 @@ class TurnTable:
             state_R=codes((int(group_T[t]), turn.state_key) for t, _, turn in turns),
             reward_R=np.array([turn.reward for _, _, turn in turns], np.float64),
             valid_R=np.array([turn.valid for _, _, turn in turns], np.bool_),
-            tokens_R=np.array([int(turn.loss_mask.sum()) for _, _, turn in turns], np.int64),
+            tokens_R=np.array([turn.trained_tokens for _, _, turn in turns], np.int64),
             group_T=group_T,
             score_T=np.array([episode.score for episode in episodes], np.float64),
             text_R=[str(turn.observation) for _, _, turn in turns],

@@ -16,7 +16,7 @@ from agentgym.core.errors import UsageError
 from agentgym.core.message import Message
 from agentgym.core.task import Split, Task
 from agentgym.core.tool import ToolCall
-from agentgym.core.trace import Episode, Origin, Outcome, StopReason, Turn, Versions
+from agentgym.core.trace import Episode, Origin, Outcome, StopReason, Thought, Turn, Versions
 from agentgym.store.store import Store
 
 text = st.text(max_size=20)
@@ -52,6 +52,20 @@ def tokens(dtype: Any, size: int) -> st.SearchStrategy[Any]:
 
 
 @st.composite
+def thoughts(draw: st.DrawFn) -> Thought:
+    size = draw(st.integers(0, 3))
+    return Thought(
+        policy_version=draw(int64),
+        prompt_start=draw(int64),
+        prompt_ids=draw(tokens(np.int32, draw(st.integers(0, 3)))),
+        completion_ids=draw(tokens(np.int32, size)),
+        logprobs=draw(tokens(np.float32, size)),
+        loss_mask=draw(tokens(np.int8, size)),
+        policy_versions=draw(st.just(np.empty(0, np.int32)) | tokens(np.int32, size)),
+    )
+
+
+@st.composite
 def turns(draw: st.DrawFn) -> Turn:
     size = draw(st.integers(0, 4))
     ones = np.ones(size, np.int8)
@@ -73,6 +87,7 @@ def turns(draw: st.DrawFn) -> Turn:
         shown_items=tuple(draw(st.lists(any_text, max_size=2))),
         timing=draw(st.dictionaries(any_text, st.floats(), max_size=2)),
         policy_versions=draw(st.just(np.empty(0, np.int32)) | tokens(np.int32, size)),
+        thoughts=tuple(draw(st.lists(thoughts(), max_size=2))),
     )
 
 

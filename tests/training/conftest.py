@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from agentgym.core.task import Split, Task
-from agentgym.core.trace import Episode, Outcome, StopReason, Turn
+from agentgym.core.trace import Episode, Outcome, StopReason, Thought, Turn
 from agentgym.policies.models import ModelConfig, make_model
 from agentgym.policies.tokenizer import train_tokenizer
 
@@ -32,15 +33,32 @@ def model(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
 @pytest.fixture
 def make_episode() -> EpisodeMaker:
     def build(
-        seed: int, turns: int = 3, *, group: str = "g", score: float = 0.0, window: bool = False
+        seed: int,
+        turns: int = 3,
+        *,
+        group: str = "g",
+        score: float = 0.0,
+        window: bool = False,
+        thoughts: int = 0,
     ) -> Episode:
-        """Random tokens; with `window`, every turn but the first drops the middle of its context."""
+        """Random tokens; with `window`, every turn but the first drops the middle of its context. Each thought
+        drops a random part of its end."""
         random = np.random.default_rng(seed)
+
+        def draw(low: int, high: int) -> NDArray[np.int32]:
+            return random.integers(0, 200, random.integers(low, high)).astype(np.int32)
+
         made: list[Turn] = []
         length = 0
         for number in range(turns):
-            prompt = random.integers(0, 200, random.integers(3, 9)).astype(np.int32)
-            answer = random.integers(0, 200, random.integers(1, 5)).astype(np.int32)
+            before: list[Thought] = []
+            for _ in range(thoughts):
+                start = int(random.integers(length + 1))
+                prompt, answer = draw(3, 9), draw(1, 5)
+                length = start + len(prompt) + len(answer)
+                logprobs = random.normal(-5.0, 0.3, len(answer)).astype(np.float32)
+                before.append(Thought(0, start, prompt, answer, logprobs, np.ones(len(answer), np.int8)))
+            prompt, answer = draw(3, 9), draw(1, 5)
             start = min(2, length) if window else length
             length = start + len(prompt) + len(answer)
             made.append(
@@ -58,6 +76,7 @@ def make_episode() -> EpisodeMaker:
                     completion_ids=answer,
                     logprobs=random.normal(-5.0, 0.3, len(answer)).astype(np.float32),
                     loss_mask=np.ones(len(answer), np.int8),
+                    thoughts=tuple(before),
                 )
             )
         outcome = Outcome.SUCCESS if score else Outcome.FAILURE

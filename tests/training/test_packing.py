@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from agentgym.core.trace import Episode
+from agentgym.core.trace import Episode, Thought, Turn
 from agentgym.training.advantages.group import GroupMean
 from agentgym.training.learner import Learner, Update
 from agentgym.training.losses.batch import TokenBatch
@@ -29,12 +29,16 @@ from tests.training.conftest import EpisodeMaker
 
 
 def contexts(episode: Episode) -> list[list[int]]:
-    """Each turn's whole context and completion, by the rule of `agentgym.core.trace`."""
+    """Each completion's whole context and itself, by the rule of `agentgym.core.trace`."""
     found: list[list[int]] = []
-    for turn in episode.turns:
-        before = found[-1][: turn.prompt_start] if found else []
-        found.append([*before, *turn.prompt_ids.tolist(), *turn.completion_ids.tolist()])
+    for part in completions(episode):
+        before = found[-1][: part.prompt_start] if found else []
+        found.append([*before, *part.prompt_ids.tolist(), *part.completion_ids.tolist()])
     return found
+
+
+def completions(episode: Episode) -> list[Thought | Turn]:
+    return [part for turn in episode.turns for part in turn.completions]
 
 
 def test_a_growing_conversation_is_one_row(make_episode: EpisodeMaker) -> None:
@@ -58,6 +62,23 @@ def test_a_cut_context_is_a_branch(make_episode: EpisodeMaker) -> None:
     assert len(rows[0].ids) == sum(map(len, contexts(first))) - 2 * opening
 
 
+def test_the_thoughts_of_a_decision_are_trained_with_it(make_episode: EpisodeMaker) -> None:
+    plain, thoughtful = make_episode(1, 2), make_episode(2, 3, thoughts=2)
+    rows, tokens = pack([plain, thoughtful]), TokenTable.from_episodes([plain, thoughtful])
+    table = TurnTable.from_episodes([plain, thoughtful])
+    parts = completions(thoughtful)
+    assert len(parts) == 9
+    assert table.tokens_R.tolist() == np.bincount(tokens.turn_N).tolist()
+    assert table.tokens_R[2:].sum() == sum(len(part.completion_ids) for part in parts)
+    ids = np.concatenate([part.completion_ids for part in parts])
+    np.testing.assert_array_equal(rows[1].ids[rows[1].target], ids)
+    logprobs_N = np.concatenate([part.logprobs for part in parts])
+    np.testing.assert_array_equal(tokens.sampler_logp_N[rows[1].token], logprobs_N)
+    ends = np.cumsum([len(part.completion_ids) for part in parts]) - 1
+    assert [path_to(rows[1], int(rows[1].target[end])) for end in ends] == contexts(thoughtful)
+    assert tokens.position_N[tokens.turn_N == 3].tolist() == list(range(table.tokens_R[3]))
+
+
 def path_to(row: Row, token: int) -> list[int]:
     """The ids from the beginning to a token of a row."""
     path: list[int] = []
@@ -71,16 +92,16 @@ OBJECTIVES: dict[str, tuple[Regulariser, ...]] = {"plain": (), "with KL": (Kl(co
 
 
 @pytest.mark.parametrize("regularisers", OBJECTIVES.values(), ids=OBJECTIVES.keys())
-@pytest.mark.parametrize("window", [False, True])
+@pytest.mark.parametrize("shape", [{}, {"window": True}, {"thoughts": 2}], ids=str)
 @pytest.mark.parametrize("tokens", [32, 10_000])
 def test_gradients_equal_those_of_one_sample_per_turn(
     model: PreTrainedModel,
     make_episode: EpisodeMaker,
     regularisers: tuple[Regulariser, ...],
-    window: bool,
+    shape: dict[str, Any],
     tokens: int,
 ) -> None:
-    episodes = [make_episode(n, 2 + n, score=float(n % 2), window=window) for n in range(4)]
+    episodes = [make_episode(n, 2 + n, score=float(n % 2), **shape) for n in range(4)]
     turns = TurnTable.from_episodes(episodes)
     advantage_R = GroupMean()(turns)
     objective = Objective(regularisers=regularisers, temperature=0.8)
@@ -120,23 +141,25 @@ def one_sample_per_turn(
     objective: Objective,
 ) -> dict[str, Tensor]:
     """The plain way: a forward over each turn's whole context, with transformers' own attention."""
-    total = sum(len(turn.completion_ids) for episode in episodes for turn in episode.turns)
-    row = 0
+    total = sum(episode.sampled_tokens for episode in episodes)
+    values = iter(advantage_R.tolist())
     for episode in episodes:
-        for turn, ids in zip(episode.turns, contexts(episode), strict=True):
-            count = len(turn.completion_ids)
-            logp, reference_logp = (
-                logprobs(m, ids, count, objective.temperature) for m in (model, reference)
-            )
-            batch = TokenBatch(
-                logp,
-                torch.from_numpy(turn.logprobs),
-                torch.full((count,), float(advantage_R[row])),
-                torch.zeros(count, dtype=torch.long),
-                reference_logp_N=reference_logp.detach(),
-            )
-            (objective(batch).loss_N.sum() / total).backward()
-            row += 1
+        whole = iter(contexts(episode))
+        for turn in episode.turns:
+            advantage = next(values)
+            for part in turn.completions:
+                ids, count = next(whole), len(part.completion_ids)
+                logp, reference_logp = (
+                    logprobs(m, ids, count, objective.temperature) for m in (model, reference)
+                )
+                batch = TokenBatch(
+                    logp,
+                    torch.from_numpy(part.logprobs),
+                    torch.full((count,), advantage),
+                    torch.zeros(count, dtype=torch.long),
+                    reference_logp_N=reference_logp.detach(),
+                )
+                (objective(batch).loss_N.sum() / total).backward()
     return {name: cast("Tensor", weight.grad) for name, weight in model.named_parameters()}
 
 

@@ -49,9 +49,10 @@ def answer_anew(
 def _context(episode: Episode, number: int) -> NDArray[np.int32]:
     """Return the tokens before a turn's answer."""
     ids = np.empty(0, np.int32)
-    for turn in episode.turns[:number]:
-        ids = np.concatenate([ids[: turn.prompt_start], turn.prompt_ids, turn.completion_ids])
     turn = episode.turns[number]
+    before = [part for past in episode.turns[:number] for part in past.completions]
+    for part in (*before, *turn.thoughts):
+        ids = np.concatenate([ids[: part.prompt_start], part.prompt_ids, part.completion_ids])
     return np.concatenate([ids[: turn.prompt_start], turn.prompt_ids])
 
 
@@ -70,5 +71,6 @@ def _as_episode(episode: Episode, number: int, context: NDArray[np.int32], row: 
         logprobs=np.array(row.logprobs, np.float32),
         loss_mask=np.ones(len(sampled), np.int8),
         policy_version=-1,
+        thoughts=(),
     )
     return replace(episode, id=f"{episode.id}/{number}/{name}", turns=(turn,))
