@@ -13,10 +13,12 @@ from agentgym.cli.options import EnvName, EnvOptions, Seed, SplitName, parse_opt
 from agentgym.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from agentgym.core.agent import Agent
     from agentgym.evaluation.report import Evaluation
+    from agentgym.rollout.monitor import Monitor
+    from agentgym.rollout.rules import Rules
     from agentgym.training.recipe import EnvironmentSection
 
 SCRIPTED = ("random", "oracle")
@@ -28,6 +30,8 @@ class _Player(NamedTuple):
     agent: Agent
     trained_in: EnvironmentSection | None
     """Where the run's policy learned; None for scripted agents."""
+    rules: Rules | None = None
+    """Those that the run was trained by."""
 
 
 def evaluate(
@@ -68,23 +72,25 @@ def evaluate(
     prepare_output(out)
     with _bar() as bar:
 
-        def played(agent: Agent) -> Evaluation:
-            task = bar.add_task(agent.name, total=None)
+        def played(player: _Player) -> Evaluation:
+            task = bar.add_task(player.agent.name, total=None, note="")
             return asyncio.run(
                 play(
                     env,
-                    agent,
+                    player.agent,
                     split,
                     tasks=episodes,
                     samples=samples,
                     seed=seed,
                     max_turns=turns,
                     options=options,
+                    rules=player.rules,
+                    monitor=_monitor(bar, task),
                     on_progress=lambda _, done, total: bar.update(task, completed=done, total=total),
                 )
             )
 
-        found = [played(player.agent) for player in players]
+        found = [played(player) for player in players]
     screen = console()
     for evaluation in found:
         screen.print(evaluation_table(evaluation))
@@ -105,6 +111,7 @@ def _conditions(evaluation: Evaluation) -> str:
 
 def _bar() -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.table import Column
 
     out = error_console()
     return Progress(
@@ -112,10 +119,21 @@ def _bar() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
         console=out,
         transient=True,
         disable=not out.is_terminal,
     )
+
+
+def _monitor(bar: Progress, task: TaskID) -> Monitor:
+    """Return a monitor that shows beside the bar how fast it goes, and says what an operator should know."""
+    from agentgym.rollout.monitor import Monitor
+
+    def say(line: str) -> None:
+        bar.console.print(line, markup=False, soft_wrap=True)
+
+    return Monitor(on_figures=lambda figures: bar.update(task, note=figures.line), say=say)
 
 
 def _open(name: str, env: str, temperature: float, runs: Path) -> _Player:
@@ -140,4 +158,5 @@ def _open(name: str, env: str, temperature: float, runs: Path) -> _Player:
     latest = latest_checkpoint(run.checkpoints)
     policy = make_policy(recipe, open_model(recipe, str(latest.path)))
     policy.set_version(latest.iteration)
-    return _Player(make_agent(recipe, policy, temperature, name=run.name), recipe.environment)
+    agent = make_agent(recipe, policy, temperature, name=run.name)
+    return _Player(agent, recipe.environment, recipe.rollout.rules)

@@ -9,6 +9,9 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
+
+from agentgym.rollout.monitor import Figures
 
 PLAIN_INTERVAL_S = 10.0
 """Where the output is not a terminal, seconds between lines about a stage."""
@@ -27,7 +30,7 @@ class TerminalProgress:
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[note]}"),
+            TextColumn("[dim]{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=out,
         )
         self._current: TaskID | None = None
@@ -61,6 +64,11 @@ class TerminalProgress:
             self._told = monotonic()
             self._out.print(f"{self._name}: {self._done}/{self._total} {note}".rstrip())
 
+    def playing(self, figures: Figures) -> None:
+        """Show beside the bar how fast it goes; nothing where the output is no terminal."""
+        if self._current is not None:
+            self._bars.update(self._current, note=f"{figures.episodes}/{figures.planned}, {figures.line}")
+
     def iteration(self, iteration: int, metrics: Mapping[str, float], timing: Mapping[str, float]) -> None:
         """Print the iteration's line, below a heading."""
         if not self._headed:
@@ -69,6 +77,8 @@ class TerminalProgress:
                 "[dim]iter  success  turns  entropy  clipped    gap  no signal  rollout  learning[/]"
             )
         unscored = f"  [yellow]{metrics['unscored']:.0f} unscored[/]" if metrics["unscored"] else ""
+        dropped = metrics.get("groups_dropped", 0.0)
+        unscored += f"  [yellow]{dropped:.0f} groups dropped[/]" if dropped else ""
         idle = f"  [yellow]{_idle(metrics)}[/]" if metrics["steps_without_update"] else ""
         self._out.print(
             f"{iteration + 1:>4}  [bold]{metrics['success']:>7.1%}[/]  {metrics['turns']:>5.1f}  "

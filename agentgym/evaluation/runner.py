@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -17,6 +18,8 @@ from agentgym.core.task import Split, Task
 from agentgym.core.trace import Episode
 from agentgym.evaluation.report import EpisodeResult, Evaluation
 from agentgym.rollout.collect import EpisodePlan, collect, derive_seed
+from agentgym.rollout.monitor import Monitor
+from agentgym.rollout.rules import Rules
 
 OnProgress = Callable[[Episode, int, int], None]
 """Called with each finished episode, how many have finished, and how many there will be."""
@@ -34,6 +37,8 @@ async def evaluate(
     group: str | None = None,
     options: Mapping[str, Any] | None = None,
     concurrency: int = 64,
+    rules: Rules | None = None,
+    monitor: Monitor | None = None,
     label: str = "eval",
     on_progress: OnProgress | None = None,
 ) -> Evaluation:
@@ -44,6 +49,9 @@ async def evaluate(
     seed depends on `seed`, the content of its task and the number of the sample only, so evaluations of
     two agents with the same arguments pair (`agentgym.evaluation.compare`).
 
+    `rules` say how environments are stepped, how long each wait may take and what is played again; `monitor`
+    sees how it goes.
+
     Raises `UnknownNameError` for an unknown environment, split or group, `UsageError` for arguments
     that leave nothing to play.
     """
@@ -51,11 +59,11 @@ async def evaluate(
         raise UsageError(f"samples and max_turns are at least 1, got {samples} and {max_turns}.")
     parsed = Split.parse(split)
 
-    def make_env() -> AgentEnv:
-        if isinstance(env, str):
-            return registry.make(env, parsed, **(options or {}))
-        return env.make(parsed, **(options or {}))
-
+    make_env: Callable[[], AgentEnv] = (
+        registry.factory(env, parsed, **(options or {}))
+        if isinstance(env, str)
+        else partial(env.make, parsed, **(options or {}))
+    )
     first = make_env()
     suite = first.suite
     first.close()
@@ -68,6 +76,8 @@ async def evaluate(
         concurrency=concurrency,
         max_turns=max_turns,
         on_episode=_counter(on_progress, len(plans)) if on_progress else None,
+        rules=rules,
+        monitor=monitor,
     )
     return Evaluation(
         env_id=suite.env_id,

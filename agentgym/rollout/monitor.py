@@ -56,6 +56,16 @@ class Failure:
     turns: int
     """Turns it had come to."""
 
+    def as_json(self) -> dict[str, str | int]:
+        """Return the failure as JSON data."""
+        return {
+            "episode": self.episode_id,
+            "attempt": self.attempt,
+            "outcome": self.outcome.value,
+            "turns": self.turns,
+            "error": self.error,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:

@@ -38,7 +38,7 @@ class Rules:
     """How often an episode that ended by a fault of the infrastructure is played again, with the same seed."""
     retry_share: float = 0.1
     """The most that is played again in one call, as a share of what was planned; one episode at least."""
-    stall_s: float = 60.0
+    stall_s: float = 120.0
     """After so many seconds in which nothing went on, the culprit is named and all stacks are written down."""
 
     def __post_init__(self) -> None:

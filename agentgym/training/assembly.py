@@ -20,7 +20,7 @@ from agentgym.policies.local import LocalPolicy
 from agentgym.policies.models import LoadedModel, ModelConfig, default_device, load_model, make_model
 from agentgym.policies.rendering import ChatRenderer
 from agentgym.policies.tokenizer import train_tokenizer
-from agentgym.registry import make
+from agentgym.registry import factory
 from agentgym.rollout.collect import derive_seed
 from agentgym.training.checkpoint import latest_checkpoint
 from agentgym.training.demonstrations import Demonstration, demonstrate, tokenise
@@ -35,7 +35,12 @@ from agentgym.training.warm_start import warm_start
 
 def make_env(recipe: Recipe, split: Split = Split.TRAIN) -> AgentEnv:
     """Make the recipe's environment over a split."""
-    return make(recipe.environment.id, split, **recipe.environment.options)
+    return env_factory(recipe, split)()
+
+
+def env_factory(recipe: Recipe, split: Split = Split.TRAIN) -> Callable[[], AgentEnv]:
+    """Return what makes the recipe's environments, for `collect`: it pickles."""
+    return factory(recipe.environment.id, split, **recipe.environment.options)
 
 
 def make_agent(recipe: Recipe, policy: Policy, temperature: float, name: str = "") -> ChatAgent:
@@ -168,7 +173,7 @@ def _warm_start(
             demonstrations,
             loaded.tokenizer,
             lambda policy: make_agent(recipe, policy, temperature=1.0),
-            lambda: make_env(recipe),
+            env_factory(recipe),
         )
     )
     started = False

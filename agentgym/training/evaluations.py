@@ -11,6 +11,7 @@ from agentgym.policies.local import LocalPolicy
 from agentgym.training.assembly import make_agent
 from agentgym.training.progress import Progress
 from agentgym.training.run import Run
+from agentgym.training.watch import Watch
 
 
 class Evaluations:
@@ -38,6 +39,8 @@ class Evaluations:
         if path.is_file():
             return
         recipe = self._run.recipe
+        watch = Watch(self._run, self._progress)
+        monitor = watch.monitor()
         asyncio.run(
             evaluate(
                 recipe.environment.id,
@@ -49,10 +52,13 @@ class Evaluations:
                 max_turns=recipe.environment.max_turns,
                 options=recipe.environment.options,
                 concurrency=recipe.rollout.concurrency,
+                rules=recipe.rollout.rules,
+                monitor=monitor,
                 label=name,
                 on_progress=lambda _, done, total: self._told(name, done, total),
             )
         ).save(path)
+        watch.report(monitor, f"Evaluation, {name}")
 
     def _told(self, name: str, done: int, total: int) -> None:
         if done == 1:

@@ -31,6 +31,8 @@ class Experience:
     guided: Sequence[bool] = ()
     """Which of them another policy played, or this one at another time; empty: none."""
     metrics: dict[str, float] = field(default_factory=dict[str, float])
+    dropped: frozenset[str] = frozenset()
+    """Ids of groups that lost so many members that nothing is learned from the others."""
 
     @property
     def guided_T(self) -> NDArray[np.bool_]:
@@ -38,11 +40,11 @@ class Experience:
         return np.array(self.guided or [False] * len(self.episodes), np.bool_)
 
     def teaching(self) -> Experience:
-        """Return those that can teach: with a score, and not over before the policy acted."""
+        """Return those that can teach: with a score, of a whole enough group, not over before the policy acted."""
         kept = [
             (episode, bool(guided))
             for episode, guided in zip(self.episodes, self.guided_T, strict=True)
-            if episode.outcome.scored and not episode.ended_in_prefix
+            if episode.outcome.scored and not episode.ended_in_prefix and episode.group_id not in self.dropped
         ]
         return Experience([episode for episode, _ in kept], [guided for _, guided in kept], self.metrics)
 

@@ -17,7 +17,15 @@ from agentgym.core.task import Task
 from agentgym.core.trace import Episode
 from agentgym.policies.local import LocalPolicy
 from agentgym.rollout.collect import EpisodePlan, collect, derive_seed
-from agentgym.training.assembly import make_agent, make_env, make_policy, newest_weights, open_model
+from agentgym.rollout.rules import Rules
+from agentgym.training.assembly import (
+    env_factory,
+    make_agent,
+    make_env,
+    make_policy,
+    newest_weights,
+    open_model,
+)
 from agentgym.training.demonstrations import as_answers, to_teach
 from agentgym.training.experts import Experts
 from agentgym.training.guidance import ExpertGuidance, TeacherGuidance
@@ -85,14 +93,19 @@ class Guide(Protocol):
 class Retelling:
     """Plays what others said once more through the policy's own agent, so that it is in the policy's tokens."""
 
-    def __init__(self, agent: ChatAgent, make_env: Callable[[], AgentEnv], max_turns: int) -> None:
+    def __init__(
+        self, agent: ChatAgent, make_env: Callable[[], AgentEnv], max_turns: int, rules: Rules
+    ) -> None:
         self.agent = agent
         self._make_env = make_env
         self._max_turns = max_turns
+        self._rules = rules
 
     def collect(self, plans: Sequence[EpisodePlan], agent: ChatAgent) -> list[Episode]:
         """Return the episodes of the plans, played by an agent that may be another."""
-        playing = collect(plans, agent, self._make_env, concurrency=64, max_turns=self._max_turns)
+        playing = collect(
+            plans, agent, self._make_env, concurrency=64, max_turns=self._max_turns, rules=self._rules
+        )
         return asyncio.run(playing)
 
     def successes(self, plans: Sequence[EpisodePlan]) -> list[Episode]:
@@ -200,7 +213,7 @@ def make_guide(recipe: Recipe, policy: LocalPolicy, recall: Recall) -> Guide | N
     """Make the guide of a recipe that has guidance; `recall` finds earlier episodes of the run."""
     guidance = recipe.guidance
     agent = make_agent(recipe, policy, recipe.rollout.temperature)
-    retelling = Retelling(agent, lambda: make_env(recipe), recipe.environment.max_turns)
+    retelling = Retelling(agent, env_factory(recipe), recipe.environment.max_turns, recipe.rollout.rules)
     if isinstance(guidance, TeacherGuidance):
         opened = [open_model(recipe, newest_weights(path)) for path in guidance.teachers]
         teachers = [

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from agentgym.rollout.monitor import Figures
+
 
 class Progress(Protocol):
     """Receives what a run does; the CLI shows it."""
@@ -15,6 +17,10 @@ class Progress(Protocol):
 
     def advance(self, note: str = "") -> None:
         """One more unit of the stage is done."""
+        ...
+
+    def playing(self, figures: Figures) -> None:
+        """Episodes are being played; told about once a second."""
         ...
 
     def iteration(self, iteration: int, metrics: Mapping[str, float], timing: Mapping[str, float]) -> None:
@@ -33,6 +39,9 @@ class Silent:
         """Ignore it."""
 
     def advance(self, note: str = "") -> None:
+        """Ignore it."""
+
+    def playing(self, figures: Figures) -> None:
         """Ignore it."""
 
     def iteration(self, iteration: int, metrics: Mapping[str, float], timing: Mapping[str, float]) -> None:

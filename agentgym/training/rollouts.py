@@ -14,7 +14,7 @@ from agentgym.core.trace import Episode
 from agentgym.policies.local import LocalPolicy
 from agentgym.policies.rendering import ChatRenderer
 from agentgym.rollout.collect import EpisodePlan, collect, plan_groups
-from agentgym.training.assembly import make_agent, make_env, train_tasks
+from agentgym.training.assembly import env_factory, make_agent, make_env, train_tasks
 from agentgym.training.curricula import BackToFront
 from agentgym.training.demonstrations import as_answers
 from agentgym.training.experience import Experience, Keep
@@ -23,6 +23,7 @@ from agentgym.training.guides import Group, Guide
 from agentgym.training.recipe import Recipe
 from agentgym.training.second_attempts import SecondTries
 from agentgym.training.task_sampling import Priority
+from agentgym.training.watch import Watch
 
 
 @runtime_checkable
@@ -37,8 +38,10 @@ class TracksTasks(Protocol):
 class Rollouts:
     """Plays groups of train tasks with a policy, as a recipe says. `guide` helps where the recipe has guidance."""
 
-    def __init__(self, recipe: Recipe, policy: LocalPolicy, guide: Guide | None = None) -> None:
+    def __init__(self, recipe: Recipe, policy: LocalPolicy, watch: Watch, guide: Guide | None = None) -> None:
         self._recipe = recipe
+        self._watch = watch
+        self._monitor = watch.monitor()
         self._agent = make_agent(recipe, policy, recipe.rollout.temperature)
         self._policy = policy
         self._guide = guide
@@ -56,8 +59,10 @@ class Rollouts:
         """Play the groups of an iteration: a function of recipe, iteration, weights and the parts' memories.
 
         Rounds are played until the batch is full of groups that the sampling keeps; where it keeps none, the
-        batch is what was played first.
+        batch is what was played first. A group that lost members to faults of the infrastructure and has fewer
+        with a score than the recipe's least is dropped.
         """
+        self._monitor = self._watch.monitor()
         sampling, wanted = self._recipe.sampling, self._recipe.rollout.tasks
         own: list[Group] = []
         groups: list[Group] = []
@@ -69,17 +74,25 @@ class Rollouts:
                 sampling.take_in(group.scored)
             helped = self._helped(played, keep)
             own, groups = [*own, *played], [*groups, *helped]
-            kept += [group for group in helped if sampling.keeps(group.scored)]
+            kept += [group for group in helped if self._whole(group) and sampling.keeps(group.scored)]
             if len(kept) >= wanted:
                 break
+        self._watch.report(self._monitor, f"Iteration {iteration + 1}")
         if self._guide is not None:
             self._guide.take_in([episode for group in own for episode in group.episodes])
-        batch = (kept or groups)[:wanted]
+        whole = [group for group in groups if self._whole(group)]
+        dropped = [group for group in groups if not self._whole(group)]
+        batch = (kept or whole)[:wanted]
         return Experience(
-            [episode for group in batch for episode in group.episodes],
-            [guided for group in batch for guided in group.guided],
-            self._metrics(iteration, own, batch, len(kept)),
+            [episode for group in (*batch, *dropped) for episode in group.episodes],
+            [guided for group in (*batch, *dropped) for guided in group.guided],
+            {**self._metrics(iteration, own, batch, len(kept)), "groups_dropped": float(len(dropped))},
+            frozenset(group.id for group in dropped),
         )
+
+    def _whole(self, group: Group) -> bool:
+        """Whether a group has lost no member, or has enough left to be learned from."""
+        return len(group.scored) >= min(self._recipe.rollout.min_group, len(group.episodes))
 
     def _play(self, tasks: Sequence[Task], iteration: int, first: int, keep: Keep) -> list[Group]:
         """Play one group for each task; `first` groups of the iteration were played before.
@@ -109,10 +122,12 @@ class Rollouts:
             collect(
                 plans,
                 self._agent,
-                lambda: make_env(recipe),
+                env_factory(recipe),
                 concurrency=recipe.rollout.concurrency,
                 max_turns=recipe.curriculum.turn_limit(iteration, recipe.environment.max_turns),
                 on_episode=lambda episode: keep(episode, "train"),
+                rules=recipe.rollout.rules,
+                monitor=self._monitor,
             )
         )
 
@@ -145,9 +160,11 @@ class Rollouts:
         tries = SecondTries(
             self._agent,
             ChatRenderer(self._policy.tokenizer),
-            lambda: make_env(self._recipe),
+            env_factory(self._recipe),
             self._recipe.environment.max_turns,
             self._recipe.rollout.concurrency,
+            self._recipe.rollout.rules,
+            self._monitor,
         )
         seconds = tries.after([episode for group in groups for episode in group.scored])
         for episode in seconds:

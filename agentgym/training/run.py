@@ -10,6 +10,8 @@ checkpoints/           see `agentgym.training.checkpoint`
 evaluations/           before.json, after.json, and select-000010.json ...
 learning_curve.png
 offending/             the micro-batch that stopped the run, where a number was none
+failures.jsonl         attempts at episodes that failed by no fault of the agent and were played again
+stalls/                the stacks of every thread and task, where rollouts stood still
 """
 
 from __future__ import annotations
@@ -106,6 +108,11 @@ class Run:
     def offending(self) -> Path:
         """Where the micro-batch goes in which a number is none."""
         return self.path / "offending"
+
+    @property
+    def stalls(self) -> Path:
+        """Where stacks go when the rollouts stand still."""
+        return self.path / "stalls"
 
     def evaluation(self, name: str) -> Path:
         """Where the evaluation called `name` is kept."""

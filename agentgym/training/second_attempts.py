@@ -14,6 +14,8 @@ from agentgym.core.message import Message
 from agentgym.core.trace import Episode
 from agentgym.policies.rendering import ChatRenderer
 from agentgym.rollout.collect import EpisodePlan, collect, derive_seed
+from agentgym.rollout.monitor import Monitor
+from agentgym.rollout.rules import Rules
 from agentgym.training.conversations import in_context, inserted, task_message, without
 from agentgym.training.critique import critique
 
@@ -27,6 +29,8 @@ class SecondTries:
     make_env: Callable[[], AgentEnv]
     max_turns: int
     concurrency: int
+    rules: Rules
+    monitor: Monitor
 
     def after(self, firsts: Sequence[Episode]) -> list[Episode]:
         """Return a second attempt for each episode, played with a critique of the first in its context and then
@@ -50,6 +54,8 @@ class SecondTries:
                 self.make_env,
                 concurrency=self.concurrency,
                 max_turns=self.max_turns,
+                rules=self.rules,
+                monitor=self.monitor,
             )
         )
         return [self._unadvised(episode, advice[episode.id]) for episode in played]

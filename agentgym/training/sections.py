@@ -6,8 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
+from agentgym.core.env import Stepping
+from agentgym.rollout.rules import Limits, Rules
 from agentgym.training.parts import Settings
 
+_RULES = Rules()
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -88,6 +91,46 @@ class RolloutSection(Settings):
     """Most tokens in one answer."""
     concurrency: int = Field(default=128, ge=1)
     """Most episodes in flight."""
+    stepping: Literal["auto", "inline", "thread", "process"] = "auto"
+    """Where environments run: on the event loop, or each in a thread or a process. `auto`: as they say themselves."""
+    reset_timeout_s: float = Field(default=_RULES.limits.reset_s, gt=0, allow_inf_nan=False)
+    """A reset that takes longer, the making of the environment included, is a fault of the environment."""
+    step_timeout_s: float = Field(default=_RULES.limits.step_s, gt=0, allow_inf_nan=False)
+    """As is a step that takes longer. An environment on the event loop cannot be timed."""
+    policy_timeout_s: float = Field(default=_RULES.limits.policy_s, gt=0, allow_inf_nan=False)
+    """A decision that takes longer is a fault of the policy."""
+    episode_timeout_s: float = Field(default=_RULES.limits.episode_s, gt=0, allow_inf_nan=False)
+    """An episode that takes longer is truncated."""
+    retries: int = Field(default=_RULES.retries, ge=0)
+    """How often an episode is played again, with the same seed, that ended by a fault of the environment, the policy or
+    a sandbox."""
+    retry_share: float = Field(default=_RULES.retry_share, ge=0, le=1)
+    """The most episodes played again, as a share of those planned together."""
+    min_group: int = Field(default=2, ge=1)
+    """A group that lost members to such faults is learned from if at least so many have a score."""
+    stall_s: float = Field(default=_RULES.stall_s, gt=0, allow_inf_nan=False)
+    """After so many seconds in which no episode went on, the run says who holds it up, and writes down all stacks."""
+
+    @model_validator(mode="after")
+    def _groups_large_enough(self) -> RolloutSection:
+        if self.min_group > max(self.group_size, 2):
+            raise ValueError(
+                "`min_group` is more than `group_size`: no group that lost a member could be used"
+            )
+        return self
+
+    @property
+    def rules(self) -> Rules:
+        """The same as `collect` takes it."""
+        return Rules(
+            stepping=None if self.stepping == "auto" else Stepping(self.stepping),
+            limits=Limits(
+                self.reset_timeout_s, self.step_timeout_s, self.policy_timeout_s, self.episode_timeout_s
+            ),
+            retries=self.retries,
+            retry_share=self.retry_share,
+            stall_s=self.stall_s,
+        )
 
 
 class AgentSection(Settings):

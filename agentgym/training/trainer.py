@@ -48,6 +48,7 @@ from agentgym.training.recorded import RecordedEpisodes
 from agentgym.training.rollouts import Rollouts
 from agentgym.training.run import Run, installed_versions
 from agentgym.training.turns import TurnTable
+from agentgym.training.watch import Watch
 
 
 class Trainer:
@@ -132,7 +133,7 @@ class Trainer:
         if isinstance(self.recipe.data, Demonstrated):
             return DemonstratedEpisodes(self.recipe, policy.tokenizer)
         guide = make_guide(self.recipe, policy, lambda name: store.episode(name, self.run.name))
-        return Rollouts(self.recipe, policy, guide)
+        return Rollouts(self.recipe, policy, Watch(self.run, self.progress), guide)
 
     def _begin(self) -> tuple[LoadedModel, Learner]:
         """Return the model that reinforcement starts from, with its learner; the first checkpoint is made."""
@@ -226,8 +227,8 @@ class Trainer:
     def _learn(
         self, store: Store, learner: Learner, policy: LocalPolicy, experience: Experience
     ) -> dict[str, float]:
-        """Credit and learn from the episodes that can teach. A group that lost members goes on with the
-        others; one that is down to a single member has nothing to compare with and teaches nothing."""
+        """Credit and learn from the episodes that can teach. A group that lost members goes on with the others, if
+        these are enough for the recipe (`Experience.dropped`)."""
         episodes, teaching = experience.episodes, experience.teaching()
         scored = teaching.episodes
         if episodes and not any(episode.outcome.scored for episode in episodes):
