@@ -61,6 +61,15 @@ OPTION = r"no option 'dificulty'\. Did you mean 'difficulty'\?"
             r"Unknown run 'randon'\. Did you mean 'random'\?",
         ),
         ("eval alfworld --policy reference", r"was trained in agentgym/Household-v0, not in .*ALFWorld"),
+        (
+            "eval household --policy http://127.0.0.1:1/v1",
+            r"No OpenAI-compatible API answers at http://127\.0\.0\.1:1/v1: a failed connection",
+        ),
+        ("eval household --policy http://me:pw@127.0.0.1/v1", r"has no user, password, query or fragment"),
+        ("eval household --policy openai:", r"openai: names no model; write openai:MODEL"),
+        ("eval household --policy openai:gpt-x --model gpt-y", r"Name the model once: in openai:gpt-x, or"),
+        ("eval household --policy random --model tiny", r"random is not behind a URL, .* got 'tiny'"),
+        ("eval household --policy http://127.0.0.1:1/v1 --prices 3", r"Prices are two numbers, .* got '3'"),
         ("eval household --policy random --out runs", r"runs is a folder; give the name of a file in it"),
     ],
 )

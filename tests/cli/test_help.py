@@ -100,7 +100,7 @@ def test_help_and_listings_wait_for_no_heavy_library() -> None:
         "from agentgym.cli.main import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
-        "assert not {'torch', 'transformers'} & set(sys.modules)"
+        "assert not {'torch', 'transformers', 'openai'} & set(sys.modules)"
     )
     for words in (["--help"], ["envs"], ["train", "--help"], ["recipes", "-h"], ["play", "household"]):
         done = subprocess.run(

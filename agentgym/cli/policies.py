@@ -1,0 +1,159 @@
+"""Policies by name: a run, a scripted one, or a model behind a URL."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from agentgym.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from agentgym.core.agent import Agent
+    from agentgym.policies.endpoint import EndpointPolicy
+    from agentgym.policies.local import LocalPolicy
+    from agentgym.rollout.rules import Rules
+    from agentgym.training.recipe import EnvironmentSection
+    from agentgym.training.run import Run
+
+SCRIPTED = ("random", "oracle")
+OPENAI = "openai:"
+_ENDPOINT = re.compile(r"https?://|openai:", re.IGNORECASE)
+_PANEL = "Models behind a URL"
+
+Model = Annotated[
+    str, typer.Option("--model", help="Its name; not needed where there is one.", rich_help_panel=_PANEL)
+]
+AgainstModel = Annotated[
+    str, typer.Option("--against-model", help="The same for --against.", rich_help_panel=_PANEL)
+]
+ApiKeyEnv = Annotated[
+    str,
+    typer.Option("--api-key-env", help="The environment variable with the key.", rich_help_panel=_PANEL),
+]
+Prices = Annotated[
+    str | None,
+    typer.Option(
+        "--prices",
+        metavar="PROMPT,COMPLETION",
+        help="What a million tokens cost, to tell the sum.",
+        rich_help_panel=_PANEL,
+    ),
+]
+RequestsPerMinute = Annotated[
+    int | None,
+    typer.Option("--requests-per-minute", min=1, help="Most in any minute.", rich_help_panel=_PANEL),
+]
+MaxTokens = Annotated[
+    int, typer.Option("--max-tokens", min=1, help="Most tokens in one answer.", rich_help_panel=_PANEL)
+]
+
+
+class EndpointOptions(NamedTuple):
+    """How to treat models behind URLs, as the command line says it."""
+
+    api_key_env: str = "OPENAI_API_KEY"
+    prices: str | None = None
+    requests_per_minute: int | None = None
+    max_tokens: int = 512
+
+
+class Player(NamedTuple):
+    """An agent to play with."""
+
+    agent: Agent
+    trained_in: EnvironmentSection | None = None
+    """Where the run's policy learned; None for others."""
+    rules: Rules | None = None
+    """Those that the run was trained by."""
+    endpoint: EndpointPolicy | None = None
+    """The policy behind it, where that is a server."""
+
+
+def is_endpoint(name: str) -> bool:
+    """Whether a policy's name is the address of a server.
+
+    >>> [is_endpoint(name) for name in ("http://127.0.0.1:8000/v1", "openai:gpt-x", "my-run")]
+    [True, True, False]
+    """
+    return _ENDPOINT.match(name) is not None
+
+
+def open_player(
+    name: str, env: str, temperature: float, runs: Path, *, model: str = "", options: EndpointOptions
+) -> Player:
+    """Return the agent called `name` for the environment with the id `env`."""
+    from agentgym.agents.scripted import OracleAgent, RandomAgent
+
+    if is_endpoint(name):
+        return _endpoint_player(open_endpoint(name, model, options), temperature, options.max_tokens)
+    if model:
+        raise UsageError(f"{name} is not behind a URL, so it has no model to choose: got {model!r}.")
+    if name == "random":
+        return Player(RandomAgent())
+    if name == "oracle":
+        return Player(OracleAgent())
+    from agentgym.registry import find_spec
+    from agentgym.training.assembly import make_agent
+    from agentgym.training.run import Run
+
+    run = Run.open(name, runs, also=SCRIPTED)
+    section = run.recipe.environment
+    if find_spec(section.id).id != env:
+        raise UsageError(f"The run {run.path} was trained in {section.id}, not in {env}; evaluate it there.")
+    agent = make_agent(run.recipe, newest_policy(run), temperature, name=run.name)
+    return Player(agent, section, run.recipe.rollout.rules)
+
+
+def newest_policy(run: Run) -> LocalPolicy:
+    """Open the policy that a run's last checkpoint holds."""
+    from agentgym.training.assembly import make_policy, open_model
+    from agentgym.training.checkpoint import latest_checkpoint
+
+    latest = latest_checkpoint(run.checkpoints)
+    policy = make_policy(run.recipe, open_model(run.recipe, str(latest.path)))
+    policy.set_version(latest.iteration)
+    return policy
+
+
+def open_endpoint(name: str, model: str, options: EndpointOptions) -> EndpointPolicy:
+    """Open the server called `name`: a URL, or `openai:MODEL`. Raises `ConfigError` where it does not answer."""
+    from agentgym.policies.endpoint import OPENAI_URL, EndpointPolicy, EndpointSettings
+    from agentgym.policies.spending import Prices as ParsedPrices
+
+    url = name
+    if name.lower().startswith(OPENAI):
+        if model:
+            raise UsageError(f"Name the model once: in {name}, or with --model.")
+        url, model = OPENAI_URL, name[len(OPENAI) :]
+        if not model:
+            raise UsageError(f"{name} names no model; write openai:MODEL.")
+    policy = EndpointPolicy(
+        EndpointSettings(
+            url=url,
+            model=model,
+            api_key_env=options.api_key_env,
+            requests_per_minute=options.requests_per_minute,
+            prices=ParsedPrices.parse(options.prices) if options.prices is not None else None,
+        )
+    )
+    asyncio.run(policy.connect())
+    return policy
+
+
+def _endpoint_player(policy: EndpointPolicy, temperature: float, max_tokens: int) -> Player:
+    """Return an agent that tells a model which was not trained here what it can do."""
+    from agentgym.agents.chat import ChatAgent
+    from agentgym.core.policy import Sampling
+
+    agent = ChatAgent(
+        policy,
+        sampling=Sampling(temperature=temperature, max_tokens=max_tokens),
+        action_format="tagged",
+        show_admissible=True,
+        name=policy.model,
+    )
+    return Player(agent, endpoint=policy)
