@@ -17,18 +17,18 @@ from agentgym.rollout.collect import derive_seed
 from agentgym.training.losses.objective import Objective
 from agentgym.training.metrics import teaching_metrics
 from agentgym.training.offending import check_turns
-from agentgym.training.packing import Row, pack
+from agentgym.training.packing import Row, pack, rows_of
 from agentgym.training.proximal import Average, Proximal, Reference, Sampler
 from agentgym.training.proximal_average import ProximalAverage
 from agentgym.training.recipe import GapAction, OptimiserSection, Recipe
-from agentgym.training.schedules.base import Schedule, Simultaneous
+from agentgym.training.schedules.base import Schedule, Simultaneous, Step
 from agentgym.training.scoring import Scores, score_tokens
 from agentgym.training.shaping.base import Progress, Shaping
 from agentgym.training.side_task import SideRows, SideTasks
 from agentgym.training.step import Batch, Limits, SamplerGap, optimiser_step
 from agentgym.training.tally import Tally
 from agentgym.training.teachers.base import Tutor
-from agentgym.training.tokens import TokenTable
+from agentgym.training.tokens import Floats, TokenTable
 from agentgym.training.turns import Indices, TurnTable, Values
 
 
@@ -200,10 +200,11 @@ class Learner:
         change = _Change(self, batch)
         seed = derive_seed(self.seed, "schedule", self.iteration)
         for step in self.update.schedule.steps(batch.turns, seed, change.log_ratios):
-            change.before(step.rows)
             before = len(tally.grad_norms)
-            optimiser_step(self.model, self.optimiser, batch, step, objective, self.limits, tally)
-            if self.average is not None and len(tally.grad_norms) > before:
+            logp_N = optimiser_step(self.model, self.optimiser, batch, step, objective, self.limits, tally)
+            moved = len(tally.grad_norms) > before
+            change.note(step, logp_N, moved=moved)
+            if self.average is not None and moved:
                 self.average.update(self.model)
 
     def _with_proximal(self, batch: Batch) -> Batch:
@@ -288,29 +289,27 @@ class _Change:
     def __init__(self, learner: Learner, batch: Batch) -> None:
         self._learner = learner
         self._batch = batch
-        self._wanted = learner.update.schedule.asks_for_change
-        self._before: Values | None = None
+        self._measured = self._moved = False
+        self._before_N: Floats = np.empty(0, np.float32)
 
-    def before(self, rows: Indices) -> None:
-        """Note what the policy thinks of the turns it is about to learn from."""
-        if self._wanted:
-            self._before = self._turn_logps(rows)
+    def note(self, step: Step, before_N: Floats, *, moved: bool) -> None:
+        """Keep what the policy thought of a step's tokens before it, and whether the step changed anything."""
+        self._measured, self._before_N, self._moved = step.measured, before_N, moved
 
     def log_ratios(self, rows: Indices) -> Values:
         """Return the mean change of the log-probability of each turn's tokens, shape (rows,)."""
-        if self._before is None:
+        if not self._measured:
+            name = self._learner.update.schedule.name
             raise UsageError(
-                f"The schedule {self._learner.update.schedule.name!r} must set `asks_for_change`."
+                f"The schedule {name!r} must say of the steps it asks about that they are `measured`."
             )
-        return (self._turn_logps(rows) - self._before)[rows]
-
-    def _turn_logps(self, chosen: Indices) -> Values:
-        """Return the mean log-probability of each turn's tokens, shape (R,); 0 for turns not chosen."""
-        batch = self._batch
-        wanted = [own for row in batch.rows if (own := row.only(np.isin(row.turn, chosen))) is not None]
-        logp_N = self._learner.score(self._learner.model, wanted, len(batch.tokens)).logp_N
-        known_N = np.isfinite(logp_N)
-        turn_N = batch.tokens.turn_N[known_N]
-        count = len(batch.turns.turn_R)
-        length_R = np.bincount(turn_N, minlength=count)
-        return np.bincount(turn_N, logp_N[known_N].astype(np.float64), count) / np.maximum(length_R, 1)
+        if not self._moved:
+            return np.zeros(len(rows))
+        turns, tokens = self._batch.turns, self._batch.tokens
+        chosen_R = np.isin(np.arange(len(turns.turn_R)), rows)
+        wanted = rows_of(self._batch.rows, chosen_R)
+        now_N = self._learner.score(self._learner.model, wanted, len(tokens)).logp_N
+        scored = np.flatnonzero(chosen_R[tokens.turn_N])
+        change = now_N[scored].astype(np.float64) - self._before_N[scored]
+        change_R = np.bincount(tokens.turn_N[scored], change, len(turns.turn_R))
+        return (change_R / np.maximum(turns.tokens_R, 1))[rows]

@@ -60,6 +60,11 @@ class Row:
         )
 
 
+def rows_of(rows: Iterable[Row], chosen_R: NDArray[np.bool_]) -> list[Row]:
+    """Return the parts of rows that the chosen turns of the credit table need."""
+    return [own for row in rows if (own := row.only(chosen_R[row.turn])) is not None]
+
+
 def pack(episodes: Sequence[Episode]) -> list[Row]:
     """Return one row per episode that has turns; their turns and trained tokens are numbered through, as
     `TurnTable` and `TokenTable` number them."""

@@ -21,15 +21,14 @@ from agentgym.core.errors import AgentGymError
 from agentgym.training.attention import packed_attention
 from agentgym.training.losses.aggregations import Aggregation
 from agentgym.training.losses.batch import TokenBatch
-from agentgym.training.losses.clips import Clipped
 from agentgym.training.losses.objective import Objective
 from agentgym.training.offending import NonFiniteLoss, check_tokens
-from agentgym.training.packing import MicroBatch, Row, micro_batches
+from agentgym.training.packing import MicroBatch, Row, micro_batches, rows_of
 from agentgym.training.schedules.base import Step
 from agentgym.training.scoring import entropy_of, fast_matmul, forward_logits, logp_of, score_tokens
 from agentgym.training.side_task import SideRows
 from agentgym.training.tally import Tally
-from agentgym.training.tokens import TokenTable
+from agentgym.training.tokens import Floats, TokenTable
 from agentgym.training.turns import Indices, TurnTable, Values
 
 
@@ -81,29 +80,36 @@ def optimiser_step(
     objective: Objective,
     limits: Limits,
     tally: Tally,
-) -> None:
-    """Take one step of a schedule.
+) -> Floats:
+    """Take one step of a schedule; return the log-probabilities of the tokens it computed as they were before it,
+    shape (N,), NaN for the others.
 
-    Turns in which no advantage and no regulariser would leave a gradient are not computed; they still
-    count in the aggregation's weights. A step that finds no gradient leaves weights and optimiser alone and
-    is counted. Raises `NonFiniteLoss` or `SamplerGap` before any weight changes.
+    Turns in which no advantage and no regulariser would leave a gradient are not computed (if the step is
+    `measured`, without gradient); they still count in the aggregation's weights. A step that finds no gradient
+    leaves weights and optimiser alone and is counted. Raises `NonFiniteLoss` or `SamplerGap` before any weight
+    changes.
     """
     step_batch = _StepBatch.of(batch, step, objective)
+    before_N = np.full(len(batch.tokens), np.nan, np.float32)
     optimiser.zero_grad(set_to_none=True)
     side = batch.side.of(np.unique(batch.turns.trajectory_R[step.rows]).tolist())
     if not step_batch.live and not side:
         tally.steps_without_update += 1
-        return
-    if step_batch.live and (step.fresh or objective.fits_logp):
-        step_batch = step_batch.scored(model, step.fresh, objective.temperature, limits.tokens_per_microbatch)
+        return before_N
+    if step_batch.live and (objective.fits_logp or (step.fresh and objective.fits)):
+        logp_N = step_batch.score(model, step_batch.live, objective.temperature, limits)
+        step_batch = replace(step_batch, logp_N=logp_N)
     if step_batch.live and objective.fits:
         objective = objective.fit(step_batch.all_tokens(model.device))
+    if step.measured:
+        before_N = step_batch.score(model, step_batch.still, objective.temperature, limits)
     loss = 0.0
     with packed_attention(model), fast_matmul(model.device):
         for micro in micro_batches(step_batch.live, limits.tokens_per_microbatch, model.device):
-            loss_N = _micro_loss(model, micro, step_batch, objective, tally)
+            loss_N, logp_N = _micro_loss(model, micro, step_batch, objective, tally)
             loss_N.sum().backward()
             loss += float(loss_N.detach().sum())
+            before_N[micro.token_N] = logp_N.detach().cpu().numpy()
         loss += batch.side.weight * predict(model, side, batch.side.weight, limits.tokens_per_microbatch)
     if tally.gap_mean > objective.gap_limit:
         raise SamplerGap(
@@ -120,10 +126,11 @@ def optimiser_step(
         )
     if norm == 0:  # AdamW would go on in the direction of earlier steps
         tally.steps_without_update += 1
-        return
+        return before_N
     optimiser.step()
     tally.loss += loss
     tally.grad_norms.append(float(norm))
+    return before_N
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,8 @@ class _StepBatch:
     batch: Batch
     live: Sequence[Row]
     """The parts of the rows that must be computed: the turns with a gradient, and what leads to them."""
+    still: Sequence[Row]
+    """The same for the step's other turns."""
     chosen_N: NDArray[np.int64]
     """The table's entries that belong to the step."""
     place_N: NDArray[np.int64]
@@ -140,9 +149,10 @@ class _StepBatch:
     weight_N: Values
     """Of each token's loss; 0 for those not chosen."""
     advantage_N: Values
-    old_logp_N: NDArray[np.float32]
+    fresh: bool
+    """Whether ratios are to the policy as it is."""
     logp_N: NDArray[np.float32] | None = None
-    """Under the weights before the step, where something asks for it."""
+    """Under the weights before the step, where something is fitted to it."""
 
     @classmethod
     def of(cls, batch: Batch, step: Step, objective: Objective) -> _StepBatch:
@@ -157,22 +167,23 @@ class _StepBatch:
         chosen_N = np.flatnonzero(weight_N > 0)
         place_N = np.full(len(tokens), -1)
         place_N[chosen_N] = np.arange(len(chosen_N))
-        active_R = np.zeros(len(batch.turns.turn_R), np.bool_)
-        active_R[tokens.turn_N[active_N]] = True
-        live = [own for row in batch.rows if (own := row.only(active_R[row.turn])) is not None]
-        return cls(batch, live, chosen_N, place_N, weight_N, advantage_N, tokens.old_logp_N)
+        chosen_R, live_R = np.zeros((2, len(batch.turns.turn_R)), np.bool_)
+        chosen_R[tokens.turn_N[chosen_N]] = True
+        live_R[tokens.turn_N[active_N]] = True
+        live, still = (rows_of(batch.rows, turns_R) for turns_R in (live_R, chosen_R & ~live_R))
+        return cls(batch, live, still, chosen_N, place_N, weight_N, advantage_N, step.fresh)
 
-    def scored(
-        self, model: PreTrainedModel, fresh: bool, temperature: float, tokens_per_microbatch: int
-    ) -> _StepBatch:
-        logp_N = score_tokens(
+    def score(
+        self, model: PreTrainedModel, rows: Sequence[Row], temperature: float, limits: Limits
+    ) -> Floats:
+        """Return the log-probabilities of the rows' trained tokens, NaN for other tokens, shape (N,)."""
+        return score_tokens(
             model,
-            self.live,
+            rows,
             len(self.weight_N),
             temperature=temperature,
-            tokens_per_microbatch=tokens_per_microbatch,
+            tokens_per_microbatch=limits.tokens_per_microbatch,
         ).logp_N
-        return replace(self, logp_N=logp_N, old_logp_N=logp_N if fresh else self.old_logp_N)
 
     def all_tokens(self, device: torch.device) -> TokenBatch:
         """Return all the step's tokens with the weights as they are, for the parts that take statistics."""
@@ -191,9 +202,10 @@ class _StepBatch:
         def index(values_N: Indices) -> Tensor:
             return torch.from_numpy(values_N).to(logp_N.device)
 
+        old_logp_N = torch.from_numpy(table.old_logp_N[token_N]).to(logp_N.device)
         return TokenBatch(
             logp_N=logp_N,
-            old_logp_N=torch.from_numpy(self.old_logp_N[token_N]).to(logp_N.device),
+            old_logp_N=logp_N.detach() if self.fresh else old_logp_N,
             advantage_N=torch.from_numpy(self.advantage_N[token_N].astype(np.float32)).to(logp_N.device),
             turn_N=index(turn_N),
             trajectory_N=index(trajectory_N),
@@ -233,8 +245,8 @@ def _turn_weights(turns: TurnTable, chosen: Indices, aggregation: Aggregation) -
 
 def _micro_loss(
     model: PreTrainedModel, micro: MicroBatch, step: _StepBatch, objective: Objective, tally: Tally
-) -> Tensor:
-    """Return the weighted loss of each token of a micro-batch, with gradient."""
+) -> tuple[Tensor, Tensor]:
+    """Return weighted loss and log-probability of each token of a micro-batch, with gradient."""
     raw_NV = forward_logits(model, micro)
     logp_NV = (raw_NV / objective.temperature).log_softmax(-1)
     with torch.set_grad_enabled(objective.differentiates_entropy):
@@ -246,16 +258,15 @@ def _micro_loss(
         logits_NV=raw_NV if "distributions" in objective.needs else None,
         teacher_logits_NV=teacher(micro) if teacher and "teacher_distributions" in objective.needs else None,
     )
-    loss: Clipped = objective(tokens)
+    loss = objective(tokens)
     tally.count(tokens, len(micro.ids_L), loss)
     weight_N = torch.from_numpy(step.weight_N[micro.token_N].astype(np.float32)).to(raw_NV.device)
-    with torch.no_grad():
-        columns = {
-            "advantage": tokens.advantage_N,
-            "log-probability": tokens.logp_N,
-            "old log-probability": tokens.old_logp_N,
-            "ratio": objective.ratio(tokens).exp(),
-            "loss": loss.loss_N,
-        }
+    columns = {
+        "advantage": tokens.advantage_N,
+        "log-probability": tokens.logp_N,
+        "old log-probability": tokens.old_logp_N,
+        "ratio": loss.log_ratio_N.exp(),
+        "loss": loss.loss_N,
+    }
     check_tokens(micro, columns, weight_N, step.batch.tokens, step.batch.turns, step.batch.episodes)
-    return torch.where(weight_N > 0, loss.loss_N * weight_N, 0.0)
+    return torch.where(weight_N > 0, loss.loss_N * weight_N, 0.0), tokens.logp_N

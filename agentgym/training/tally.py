@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from agentgym.training.losses.batch import TokenBatch
-from agentgym.training.losses.clips import Clipped
+from agentgym.training.losses.objective import Losses
 
 
 @dataclass(slots=True)
@@ -57,12 +57,12 @@ class Tally:
         }
 
     @torch.no_grad()
-    def count(self, tokens: TokenBatch, computed_tokens: int, clipped: Clipped) -> None:
+    def count(self, tokens: TokenBatch, computed_tokens: int, losses: Losses) -> None:
         """Add a micro-batch."""
         self.tokens += len(tokens.logp_N)
         self.computed_tokens += computed_tokens
         self.entropy += float(tokens.need("entropy_N").sum())
-        self.clipped += float(clipped.clipped_N.sum())
+        self.clipped += float(losses.clipped_N.sum())
         self.staleness += float(tokens.need("staleness_N").sum())
         if tokens.reference_logp_N is not None:
             self.kl += float((tokens.logp_N - tokens.reference_logp_N).sum())

@@ -56,24 +56,21 @@ def test_rates_stay_positive_and_never_above_the_full_one(iterations: int, warmu
     assert found[warmup:] == sorted(found[warmup:], reverse=True)
 
 
-class Silent(Simultaneous):
-    """Takes the turns' positions one by one, and keeps what it is told of them; does not say that it asks."""
+class Asking(Simultaneous):
+    """Takes the turns' positions one by one, and keeps what it is told of them."""
 
+    measured: bool = True
     _told: list[tuple[Indices, Values]] = PrivateAttr(default_factory=list[tuple[Indices, Values]])
 
     def steps(self, turns: TurnTable, seed: int, log_ratios: LogRatios) -> Iterator[Step]:
         for position in range(int(turns.turn_R.max()) + 1):
             rows = np.flatnonzero(turns.turn_R == position)
-            yield Step(rows)
+            yield Step(rows, measured=self.measured)
             self._told.append((rows, log_ratios(rows)))
 
     @property
     def told(self) -> list[tuple[Indices, Values]]:
         return self._told
-
-
-class Asking(Silent):
-    asks_for_change = True
 
 
 class KeepsScores(torch.optim.SGD):
@@ -89,7 +86,8 @@ class KeepsScores(torch.optim.SGD):
         self.scores.append(self.score())
 
 
-def test_schedules_are_told_the_mean_change_of_each_turn_in_the_last_step() -> None:
+@pytest.mark.parametrize("middle", [-1.0, 0.0], ids=["all learn", "one is only measured"])
+def test_schedules_are_told_the_mean_change_of_each_turn_in_the_last_step(middle: float) -> None:
     played = [
         toy_episode(0, [[0, 1], [2, 2]], "g", 1.0),
         toy_episode(1, [[1, 1]], "g", 0.0),
@@ -100,7 +98,7 @@ def test_schedules_are_told_the_mean_change_of_each_turn_in_the_last_step() -> N
     learner = Learner(model, OptimiserSection(lr=0.5), Update(schedule=schedule))
     optimiser: Any = KeepsScores(learner, played)
     learner.optimiser = optimiser
-    learner.learn(played, table, np.array([1.0, -1.0, 0.5])[table.trajectory_R])
+    learner.learn(played, table, np.array([1.0, middle, 0.5])[table.trajectory_R])
     assert [rows.tolist() for rows, _ in schedule.told] == [[0, 2, 3], [1, 4]]
     for step, (rows, told) in enumerate(schedule.told):
         change_RL = (optimiser.scores[step + 1] - optimiser.scores[step]).reshape(5, 2)
@@ -108,8 +106,18 @@ def test_schedules_are_told_the_mean_change_of_each_turn_in_the_last_step() -> N
         assert np.abs(told).max() > 1e-2
 
 
+def test_a_step_without_gradient_changes_nothing() -> None:
+    played = [toy_episode(0, [[0, 1], [2, 2]], "g", 1.0)]
+    model, schedule = ToyPolicy([[0.2, -0.1, 0.0], [0.1, 0.3, -0.2]], [0.0, 0.0, 0.1], 2), Asking()
+    learner = Learner(model, OptimiserSection(lr=0.5), Update(schedule=schedule))
+    learner.learn(played, TurnTable.from_episodes(played), np.array([1.0, 0.0]))
+    first, second = (float(told[0]) for _, told in schedule.told)
+    assert first > 1e-2
+    assert second == 0.0
+
+
 def test_a_schedule_that_asks_must_say_so() -> None:
     played = [toy_episode(0, [[0]], "g", 1.0)]
-    learner = Learner(ToyPolicy([[0.0, 0.0]], [0.0, 0.0], 1), update=Update(schedule=Silent()))
-    with pytest.raises(UsageError, match="asks_for_change"):
+    learner = Learner(ToyPolicy([[0.0, 0.0]], [0.0, 0.0], 1), update=Update(schedule=Asking(measured=False)))
+    with pytest.raises(UsageError, match="`measured`"):
         learner.learn(played, TurnTable.from_episodes(played), np.ones(1))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
+from torch import Tensor
 
 from agentgym.training.losses.aggregations import Aggregation, TokenMean
 from agentgym.training.losses.batch import LossPart, TokenBatch
@@ -21,6 +22,17 @@ GuidedLoss: TypeAlias = Callable[[TokenBatch], Clipped]
 
 GAP_CAP = 2.0
 """Where the importance weights that make up for a sampler's gap are truncated."""
+
+
+class Losses(NamedTuple):
+    """What an objective says of each token, shape (N,) each."""
+
+    loss_N: Tensor
+    """Before aggregation."""
+    clipped_N: Tensor
+    """Which tokens the clip left without gradient."""
+    log_ratio_N: Tensor
+    """The log of the importance ratio that the clip saw, without gradient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +98,10 @@ class Objective:
             regularisers=tuple(part.fit(batch) for part in self.regularisers),
         )
 
-    def __call__(self, batch: TokenBatch) -> Clipped:
-        """Return the loss of each token before aggregation, and which tokens the clip left without gradient."""
-        loss_N, clipped_N = self.clip(self.ratio(batch), batch)
+    def __call__(self, batch: TokenBatch) -> Losses:
+        """Return the loss of each token and what it was made of."""
+        log_ratio_N = self.ratio(batch)
+        loss_N, clipped_N = self.clip(log_ratio_N, batch)
         for correction in self.corrections:
             loss_N = loss_N * correction(batch)
         if self.guided is not None and batch.guided_N is not None:
@@ -97,4 +110,4 @@ class Objective:
             clipped_N = torch.where(batch.guided_N, guided.clipped_N, clipped_N)
         for term in self.regularisers:
             loss_N = loss_N + term.coefficient * term(batch)
-        return Clipped(loss_N, clipped_N)
+        return Losses(loss_N, clipped_N, log_ratio_N.detach())

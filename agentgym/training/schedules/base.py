@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,9 @@ from agentgym.training.parts import Part
 from agentgym.training.turns import Indices, TurnTable, Values
 
 LogRatios: TypeAlias = Callable[[Indices], Values]
-"""Given rows of the credit table, the mean log-ratio of each one's tokens: the policy now to the policy before
-the step that was yielded last, shape (rows,). Costs a forward pass over them; tokens guided by others count too."""
+"""Given rows of the step that was yielded last, a `measured` one, the mean log-ratio of each one's tokens: the
+policy now to the policy before that step, shape (rows,). Costs a forward pass over them if the step changed
+anything; tokens guided by others count too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,12 @@ class Step:
     """Multiplies each turn's advantage, over all R rows of the credit table; None: 1."""
     fresh: bool = False
     """Take ratios to the policy just before this step, not to the one the batch was scored under."""
+    measured: bool = False
+    """Whether `log_ratios` may be asked about its rows."""
 
 
 class Schedule(Part, kind="schedule"):
     """In which order the turns of a batch are learned from."""
-
-    asks_for_change: ClassVar[bool] = False
-    """Whether `steps` calls `log_ratios`."""
 
     @abstractmethod
     def steps(self, turns: TurnTable, seed: int, log_ratios: LogRatios) -> Iterator[Step]:

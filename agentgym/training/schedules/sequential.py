@@ -28,7 +28,6 @@ class Sequential(Schedule, name="sequential"):
     shared weights is not held against it.
     """
 
-    asks_for_change = True
     published = AS_RELEASED
 
     order: Literal["reverse", "natural", "random"] | tuple[int, ...] = "reverse"
@@ -49,13 +48,18 @@ class Sequential(Schedule, name="sequential"):
     def steps(self, turns: TurnTable, seed: int, log_ratios: LogRatios) -> Iterator[Step]:
         """Yield a step for each position, with the chain so far as the factor of each trajectory."""
         chain_T = np.ones(len(turns.score_T))
-        for position in self.positions(int(turns.turn_R.max(initial=-1)) + 1, seed):
+        positions = self.positions(int(turns.turn_R.max(initial=-1)) + 1, seed)
+        for number, position in enumerate(positions):
             own_R = turns.turn_R == position
             stand_in_R = _ended_before(turns, position) & self.placeholders
-            rows = np.flatnonzero(own_R | stand_in_R)
-            yield Step(rows, chain_T[turns.trajectory_R] * ~stand_in_R, fresh=True)
-            chained = turns.trajectory_R[rows]
-            chain_T[chained] = self.extend(chain_T[chained], log_ratios(rows), turns.tokens_R[rows])
+            chosen_R = own_R | stand_in_R
+            factor_R = chain_T[turns.trajectory_R] * ~stand_in_R
+            yield Step(np.flatnonzero(chosen_R), factor_R, fresh=True, measured=True)
+            to_come = turns.trajectory_R[np.isin(turns.turn_R, positions[number + 1 :])]
+            rows = np.flatnonzero(chosen_R & np.isin(turns.trajectory_R, to_come))
+            if len(rows):
+                chained = turns.trajectory_R[rows]
+                chain_T[chained] = self.extend(chain_T[chained], log_ratios(rows), turns.tokens_R[rows])
 
     def positions(self, count: int, seed: int) -> list[int]:
         """Return the order in which the positions 0..count-1 are learned from."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from agentgym.training.packing import pack
 from agentgym.training.recipe import OptimiserSection, load_recipe
 from agentgym.training.schedules.base import LogRatios, Schedule, Step
 from agentgym.training.schedules.sequential import Sequential
-from agentgym.training.turns import TurnTable, Values
+from agentgym.training.turns import Indices, TurnTable, Values
 from tests.golden.toy import ToyPolicy, toy_episode
 
 LENGTH = 2
@@ -103,6 +104,22 @@ def test_our_chain_stays_between_a_half_and_two() -> None:
     assert list(factors(found[1], table).values()) == pytest.approx([2.0, 0.5, np.exp(0.2)])
 
 
+@pytest.mark.parametrize(
+    ("order", "expected"), [("reverse", [[2], [1, 4]]), ("natural", [[0, 3], [1]]), ("random", None)]
+)
+def test_only_chains_that_go_on_are_asked_about(order: str, expected: list[list[int]] | None) -> None:
+    table, asked = TurnTable.from_episodes(episodes(3, 2, 1)), list[list[int]]()
+
+    def log_ratios(rows: Indices) -> Values:
+        asked.append(rows.tolist())
+        return np.zeros(len(rows))
+
+    list(Sequential.model_validate({"order": order}).steps(table, 0, log_ratios))
+    assert 5 not in [row for rows in asked for row in rows], "a trajectory of one turn has no chain"
+    if expected is not None:
+        assert asked == expected
+
+
 def test_placeholders_stand_in_with_their_last_turn_and_no_advantage() -> None:
     table = TurnTable.from_episodes(episodes(3, 1))
     change_R = np.array([0.0, 0.0, 0.0, np.log(1.1)])
@@ -123,7 +140,7 @@ class ByPlace(Sequential):
             rows = np.flatnonzero(turns.turn_R == position)
             factor_R = np.ones(len(turns.turn_R))
             factor_R[rows] = chain[: len(rows)]
-            yield Step(rows, factor_R, fresh=True)
+            yield Step(rows, factor_R, fresh=True, measured=True)
             chain[: len(rows)] = self.extend(chain[: len(rows)], log_ratios(rows), turns.tokens_R[rows])
 
 
@@ -173,7 +190,7 @@ def test_ratios_are_to_the_policy_just_before_the_step() -> None:
     class Stale(Sequential):
         def steps(self, turns: TurnTable, seed: int, log_ratios: LogRatios) -> Iterator[Step]:
             for step in super().steps(turns, seed, log_ratios):
-                yield Step(step.rows, step.factor_R)
+                yield replace(step, fresh=False)
 
     shares: list[float] = []
     for schedule in (Sequential(), Stale()):
