@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from agentgym.core.agent import Agent
 from agentgym.core.env import AgentEnv, Stepping
@@ -26,12 +26,17 @@ from agentgym.rollout.hosts import EnvHost, InlineHost, ThreadHost
 from agentgym.rollout.monitor import Monitor
 from agentgym.rollout.processes import Nursery, ProcessHost
 from agentgym.rollout.rules import Rules
+from agentgym.rollout.start import Start, Stop
 from agentgym.rollout.watchdog import Watchdog
 
 PAUSE_S = 0.25
 """Before the first retry of an episode; doubled before each further one, so that a server can come back."""
 TICK_S = 1.0
 """Between two reports of how it stands."""
+
+
+Trails: TypeAlias = dict[str, list[Stop]]
+"""The states that episodes went through, by episode; one for each decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,8 @@ class EpisodePlan:
     prefix: tuple[Dictation, ...] = ()
     """Answers replayed as the agent's own before it acts."""
     agent_seed: int | None = None
+    start: Start | None = None
+    """What came of those answers in another episode, and where to go on from; None: play them again."""
 
 
 def plan_groups(
@@ -87,6 +94,7 @@ async def collect(
     concurrency: int,
     max_turns: int,
     on_episode: Callable[[Episode], None] | None = None,
+    trails: Trails | None = None,
     rules: Rules | None = None,
     monitor: Monitor | None = None,
 ) -> list[Episode]:
@@ -95,7 +103,7 @@ async def collect(
     `on_episode` is called as each one ends, in the order of ending. An episode that ends by a fault of the
     infrastructure is played again where the rules allow; what is returned, and told to `on_episode`, is the last
     attempt alone, and `monitor.failures` has the others. After a fault of the environment its worker goes on
-    with a new one.
+    with a new one. In `trails` the states on the way of each episode are kept, for it to be forked.
 
     Cancelling the call, or an error that belongs to no episode (a `UsageError`, a failure of `on_episode`),
     cancels the episodes in flight and closes the environments.
@@ -108,7 +116,7 @@ async def collect(
     monitor.planned += len(plans)
     hosts, nursery = _make_hosts(make_env, rules, min(concurrency, len(plans)))
     monitor.hosts += hosts
-    crew = _Crew(plans, agent, max_turns, on_episode, rules, monitor)
+    crew = _Crew(plans, agent, max_turns, on_episode, trails, rules, monitor)
     ticking = asyncio.create_task(_tick(monitor))
     try:
         with Watchdog(monitor, rules.stall_s):
@@ -140,6 +148,7 @@ class _Crew:
     agent: Agent
     max_turns: int
     on_episode: Callable[[Episode], None] | None
+    trails: Trails | None
     rules: Rules
     monitor: Monitor
     finished: dict[int, Episode] = field(default_factory=dict[int, Episode])
@@ -175,6 +184,8 @@ class _Crew:
             max_turns=self.max_turns,
             prefix=plan.prefix,
             agent_seed=plan.agent_seed,
+            start=plan.start,
+            trail=None if self.trails is None else self.trails.setdefault(plan.episode_id, []),
             monitor=self.monitor,
         )
 

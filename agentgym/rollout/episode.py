@@ -29,6 +29,7 @@ from agentgym.rollout.hosts import EnvHost, InlineHost
 from agentgym.rollout.monitor import Monitor, Place
 from agentgym.rollout.rules import Limits
 from agentgym.rollout.seat import Begun, NotAnActionError, Taken
+from agentgym.rollout.start import Start, Stop, World
 
 
 async def run_episode(
@@ -42,19 +43,22 @@ async def run_episode(
     max_turns: int,
     prefix: Sequence[Dictation] = (),
     agent_seed: int | None = None,
+    start: Start | None = None,
+    trail: list[Stop] | None = None,
     monitor: Monitor | None = None,
 ) -> Episode:
     """Play `task` from reset to end, at most `max_turns` turns, each wait within the host's limits.
 
     The first turns are those of `prefix`, answers that the agent finds in its conversation as its own; nothing
     of them is to be trained on. Then the agent acts. `seed` seeds the environment, and the agent too unless
-    it has an `agent_seed`. An environment without a host is stepped inline. Never raises for a failure during
-    play: see the module's docstring for what becomes of it. Raises `UsageError` for a prefix that the agent
-    cannot recite.
+    it has an `agent_seed`. A `start` says what came of the first turns and where to go on from; in `trail` the
+    states on the way are kept, for the episode to be forked (`agentgym.rollout.forks`). An environment without a
+    host is stepped inline. Never raises for a failure during play: see the module's docstring for what becomes of
+    it. Raises `UsageError` for a prefix that the agent cannot recite, or recites otherwise than it was recorded.
     """
     host = InlineHost(lambda: env, Limits(), env) if isinstance(env, AgentEnv) else env
     monitor = monitor or Monitor()
-    play = _Play(host, monitor, monitor.begin(episode_id))
+    play = _Play(host, monitor, monitor.begin(episode_id), start, trail)
     session: AgentSession | None = None
     stop = StopReason.ERROR
     try:
@@ -86,6 +90,7 @@ async def run_episode(
         versions=Versions(policy=_first_version(play.turns)),
         error=play.error,
         final_observation=play.observation,
+        origin=None if start is None else start.origin,
     )
 
 
@@ -138,6 +143,8 @@ class _Play:
     host: EnvHost
     monitor: Monitor
     place: Place
+    start: Start | None
+    trail: list[Stop] | None
     turns: list[Turn] = field(default_factory=list[Turn])
     score: float = 0.0
     outcome: Outcome = Outcome.TRUNCATED
@@ -145,10 +152,15 @@ class _Play:
     observation: Any = None
     began: float = field(default_factory=perf_counter)
 
+    def __post_init__(self) -> None:
+        self.world: World = self.host if self.start is None else self.start.enter(self.host)
+        if self.trail is not None:
+            self.trail.clear()  # of an attempt that failed
+
     async def reset(self, task: Task, seed: int) -> Begun:
         self.monitor.enter(self.place, "environment", "reset", blocking=self.host.blocking)
         with _ENVIRONMENT:
-            begun = await self.host.reset(task, seed)
+            begun = await self.world.reset(task, seed)
         self.monitor.leave(self.place)
         return begun
 
@@ -158,6 +170,7 @@ class _Play:
         self.observation, info = begun.observation, begun.info
         for position in range(max_turns):
             answer = prefix[position] if position < len(prefix) else None
+            await self._keep_state(info)
             decision = await self._decide(session, info, answer)
             if decision is None:
                 return StopReason.TIME_LIMIT
@@ -170,6 +183,14 @@ class _Play:
             if turn.truncated:
                 return StopReason.ENV_TRUNCATED
         return StopReason.MAX_TURNS
+
+    async def _keep_state(self, info: Mapping[str, Any]) -> None:
+        if self.trail is None:
+            return
+        self.monitor.enter(self.place, "environment", "snapshot", blocking=self.host.blocking)
+        with _ENVIRONMENT:
+            self.trail.append(await Stop.at(self.world, info))
+        self.monitor.leave(self.place)
 
     async def _decide(
         self, session: AgentSession, info: Mapping[str, Any], answer: Dictation | None
@@ -197,8 +218,10 @@ class _Play:
     async def _step(self, decision: Decision, *, replayed: bool) -> tuple[Turn, Mapping[str, Any]]:
         self.monitor.enter(self.place, "environment", "step", blocking=self.host.blocking)
         with _ENVIRONMENT:
-            taken = await self.host.step(decision.action)
+            taken = await self.world.step(decision.action)
         turn = self._turn(decision, taken, self.monitor.leave(self.place), replayed=replayed)
+        if replayed and self.start is not None:
+            turn = self.start.recorded(len(self.turns), turn)
         self.turns.append(turn)
         self.score += turn.reward
         self.observation = taken.observation
