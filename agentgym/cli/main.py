@@ -19,6 +19,7 @@ from agentgym.cli.console import error_console, show_error
 from agentgym.cli.environments import check, envs, play
 from agentgym.cli.evaluation import evaluate
 from agentgym.cli.recipes import app as recipes
+from agentgym.cli.replay import replay
 from agentgym.cli.training import quickstart, train
 from agentgym.core.errors import AgentGymError
 
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (quickstart, envs, play, check, train):
+for command in (quickstart, envs, play, check, replay, train):
     app.command()(command)
 app.command(name="eval")(evaluate)
 app.add_typer(recipes, name="recipes")

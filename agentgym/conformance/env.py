@@ -28,6 +28,7 @@ CHECKS: dict[str, Callable[[Subject], str]] = {
     "contract.reward": contract.check_reward,
     "suite.splits": suite.check_splits,
     "semantic.determinism": semantic.check_determinism,
+    "semantic.replay": semantic.check_replay,
     "semantic.snapshot": semantic.check_snapshot,
     "semantic.state_key_false_splits": state_keys.check_false_splits,
     "semantic.state_key_collisions": state_keys.check_collisions,

@@ -1,8 +1,10 @@
-"""Does it mean what it says? Determinism, snapshots, the oracle, and players with no idea."""
+"""Does it mean what it says? Determinism, replay, snapshots, the oracle, and players with no idea."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+import numpy as np
 
 from agentgym.conformance.subject import (
     CheckSkipped,
@@ -19,6 +21,8 @@ from agentgym.conformance.subject import (
 from agentgym.core.env import Action, AgentEnv
 from agentgym.core.errors import NotForkableError
 from agentgym.core.task import Split, Task
+from agentgym.core.trace import Episode, Outcome, StopReason, Turn
+from agentgym.rollout.replay import replay
 
 _RETURNS = 3
 """Places on each walk that are returned to."""
@@ -57,6 +61,59 @@ def _seeds_choose_tasks(one: AgentEnv, other: AgentEnv) -> None:
             f"reset(seed={seed}) chose {one.task.id!r} in one environment and {other.task.id!r} in another; "
             "draw the task from self.np_random after super().reset(seed=seed).",
         )
+
+
+def check_replay(subject: Subject) -> str:
+    """What was recorded is there again when it is played later, after other episodes and in another environment."""
+    with subject.env() as env, subject.env() as other:
+        records = [_recorded(env, walk, number, subject) for number, walk in enumerate(subject.walks(env))]
+        for episode in reversed(records):
+            for place, one in (("the same", env), ("another", other)):
+                found = replay(episode, one)
+                require(
+                    found is None,
+                    f"Task {episode.task.id!r}: played again in {place} environment after other episodes, {found}. "
+                    "Keep nothing from one episode to the next: set everything in reset().",
+                )
+    return f"{2 * sum(len(episode.turns) for episode in records)} recorded steps equal when played again"
+
+
+def _recorded(env: AgentEnv, walk: Walk, number: int, subject: Subject) -> Episode:
+    """Take a walk and return the record of it."""
+    turns: list[Turn] = []
+    moment = begin(env, walk.task, number)
+    while len(turns) < subject.limits.steps and not moment.over:
+        action = walk.choose(env, moment.info)
+        after = act(env, action)
+        turns.append(
+            Turn(
+                moment.observation,
+                action,
+                after.reward,
+                after.terminated,
+                after.truncated,
+                valid=bool(after.info.get("valid")),
+                state_key=moment.key,
+                policy_version=-1,
+                prompt_start=0,
+                prompt_ids=np.empty(0, np.int32),
+                completion_ids=np.empty(0, np.int32),
+                logprobs=np.empty(0, np.float32),
+                loss_mask=np.empty(0, np.int8),
+            )
+        )
+        moment = after
+    return Episode(
+        id=f"walk {number}",
+        task=walk.task,
+        group_id="",
+        turns=turns,
+        outcome=Outcome.SUCCESS if moment.info.get("success") else Outcome.FAILURE,
+        score=sum(turn.reward for turn in turns),
+        stop_reason=StopReason.COMPLETED if moment.over else StopReason.MAX_TURNS,
+        seed=number,
+        final_observation=moment.observation,
+    )
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,10 @@ OPTION = r"no option 'dificulty'\. Did you mean 'difficulty'\?"
         ("eval household --policy random --model tiny", r"random is not behind a URL, .* got 'tiny'"),
         ("eval household --policy http://127.0.0.1:1/v1 --prices 3", r"Prices are two numbers, .* got '3'"),
         ("eval household --policy random --out runs", r"runs is a folder; give the name of a file in it"),
+        ("replay refrence --last", r"Unknown run 'refrence'\. Did you mean 'reference'\?"),
+        ("replay reference", r"Give the id of an episode, or --last for the newest one"),
+        ("replay reference train-000000/0000/00 --last", r"Give the id of an episode, or --last"),
+        ("replay reference tain-000000/0000/00", r"No episode .* Did you mean 'train-000000/0000/00'\?"),
     ],
 )
 def test_one_paragraph_and_nothing_touched(

@@ -13,7 +13,7 @@ import pytest
 from agentgym.cli.main import app
 from tests.cli.driver import Cli
 
-COMMANDS = ["quickstart", "envs", "play", "check", "train", "eval"]
+COMMANDS = ["quickstart", "envs", "play", "check", "replay", "train", "eval"]
 GROUPS = ["recipes", "bench"]
 NESTED = ["recipes", "recipes show", "recipes parts", "bench objectives"]
 """Commands of groups; `recipes` is one by itself."""
@@ -57,8 +57,10 @@ def test_help_explains_every_option_and_fits_80_columns(command: str, cli: Cli) 
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *NESTED])
-def test_the_example_runs(command: str, cli: Cli, tiny: list[str]) -> None:
+def test_the_example_runs(command: str, cli: Cli, tiny: list[str], request: pytest.FixtureRequest) -> None:
     """As printed, with a recipe made tiny by `--set` where a model is trained."""
+    if command == "replay":
+        request.getfixturevalue("run")  # the run that its example names
     words = example(cli(*command.split(), "--help").out)
     if command == "bench objectives":
         tiny = [*tiny, "--set", "iterations=1", "evaluation.select_tasks=2", "evaluation.heldout_tasks=2"]
@@ -70,6 +72,7 @@ def test_the_example_runs(command: str, cli: Cli, tiny: list[str]) -> None:
         "envs": "agentgym/Household-v0",
         "play": "You left after 1 turn.",
         "check": "keeps the contract",
+        "replay": "Every turn is as recorded.",
         "train": "verdict:",
         "eval": "random -> oracle",
         "recipes": "gigpo",

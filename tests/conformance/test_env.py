@@ -331,6 +331,16 @@ class ChoosesTasksByTheClock(Corridor):
         return super().reset(seed=seed, options=options)
 
 
+class LeavesTheLampOn(Corridor):
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[str, dict[str, Any]]:
+        lit = self.lit
+        begun = super().reset(seed=seed, options=options)
+        self.lit = lit
+        return begun
+
+
 class ForgetsTheLamp(Corridor):
     def restore(self, snapshot: bytes) -> None:
         super().restore(snapshot)
@@ -492,6 +502,7 @@ BROKEN = [
     (OfAnotherWorld, "suite.splits", "tests/Other-v0"),
     (RollsDice, "semantic.determinism", "Draw everything random from"),
     (ChoosesTasksByTheClock, "semantic.determinism", "draw the task from self.np_random"),
+    (LeavesTheLampOn, "semantic.replay", "turn 0: state_key was recorded .* Keep nothing from one episode"),
     (ForgetsTheLamp, "semantic.snapshot", "everything that state_key reads"),
     (ForgetsTheSteps, "semantic.snapshot", "leaves out a part of the state"),
     (CountsStepsInTheKey, "semantic.state_key_false_splits", "changed the state key"),
@@ -531,6 +542,11 @@ def test_a_broken_world_fails_and_is_told_why(kind: type[Corridor], check_id: st
     assert result.id == check_id
     assert result.status is Status.FAIL
     assert re.search(message, result.message), result.message
+
+
+def test_what_one_episode_leaves_to_the_next_is_found_by_replay_alone() -> None:
+    report = check_env(Spec(LeavesTheLampOn), only=["semantic.determinism", "semantic.replay"])
+    assert [result.id for result in report.failures] == ["semantic.replay"]
 
 
 def test_every_check_is_seen_failing() -> None:
