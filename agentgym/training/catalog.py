@@ -46,7 +46,7 @@ from agentgym.training.rewards import overlong
 from agentgym.training.schedules import base as schedules
 from agentgym.training.schedules import sequential
 from agentgym.training.shaping import base as shaping
-from agentgym.training.shaping import entropy, groups, returns, temporal
+from agentgym.training.shaping import branches, entropy, groups, returns, temporal
 from agentgym.training.shaping import teacher as teacher_shaping
 from agentgym.training.teachers import itself, model
 
@@ -55,6 +55,7 @@ __all__ = [
     "aggregations",
     "batch_advantage",
     "beta",
+    "branches",
     "branching",
     "clips",
     "corrections",

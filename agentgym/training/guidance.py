@@ -160,6 +160,7 @@ def only(turns: TurnTable, chosen_T: NDArray[np.bool_]) -> TurnTable:
         trajectory_R=codes(cut.trajectory_R.tolist()),
         state_R=codes(cut.state_R.tolist()),
         group_T=codes(cut.group_T.tolist()),
+        decision_R=None if cut.decision_R is None else codes(cut.decision_R.tolist()),
     )
 
 

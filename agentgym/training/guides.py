@@ -198,9 +198,9 @@ class ExpertGuide:
         solution = self._experts.solution(group.task) if self._experts is not None else None
         if solution is None:
             return []
-        answers = as_answers(solution, self._retelling.agent)
+        answers = as_answers(solution.actions, self._retelling.agent)
         return self._retelling.successes(
-            [EpisodePlan(group.task, f"{group.id}/expert", group.id, 0, answers)]
+            [EpisodePlan(group.task, f"{group.id}/expert", group.id, solution.seed, answers)]
         )
 
 

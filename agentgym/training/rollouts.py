@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -13,12 +12,13 @@ from agentgym.core.task import Task
 from agentgym.core.trace import Episode
 from agentgym.policies.local import LocalPolicy
 from agentgym.policies.rendering import ChatRenderer
-from agentgym.rollout.collect import EpisodePlan, collect, plan_groups
+from agentgym.rollout.collect import EpisodePlan, Trails, collect, plan_groups
 from agentgym.training.assembly import env_factory, make_agent, make_env, train_tasks
+from agentgym.training.branching import Played, grow
 from agentgym.training.curricula import BackToFront
 from agentgym.training.demonstrations import as_answers
 from agentgym.training.experience import Experience, Keep
-from agentgym.training.experts import Experts
+from agentgym.training.experts import Experts, go_on
 from agentgym.training.guides import Group, Guide
 from agentgym.training.recipe import Recipe
 from agentgym.training.second_attempts import SecondTries
@@ -95,28 +95,45 @@ class Rollouts:
         return len(group.scored) >= min(self._recipe.rollout.min_group, len(group.episodes))
 
     def _play(self, tasks: Sequence[Task], iteration: int, first: int, keep: Keep) -> list[Group]:
-        """Play one group for each task; `first` groups of the iteration were played before.
-
-        The members that others branch off from are played first, then those others.
-        """
+        """Play one group for each task; `first` groups of the iteration were played before."""
         size = self._recipe.rollout.group_size
         label = f"train-{iteration:06d}"
         plans = plan_groups(tasks, size, label=label, seed=self._recipe.seed, first=first)
-        plans = [self._with_prefix(plan, iteration) for plan in plans]
-        branching = self._recipe.branching
-        trunk = [place for place in range(len(plans)) if place % size < branching.trunks(size)]
-        played = dict(
-            zip(trunk, self._collect([plans[place] for place in trunk], iteration, keep), strict=True)
-        )
-        rest = [place for place in range(len(plans)) if place not in played]
-        branches = [branching.branch(plans[place], played[place - place % size]) for place in rest]
-        played |= dict(zip(rest, self._collect(branches, iteration, keep), strict=True))
+        if self._experts is not None:
+            plans = self._after_expert(plans, self._experts, iteration)
+        groups = [plans[start : start + size] for start in range(0, len(plans), size)]
         return [
-            Group(plans[start].group_id, plans[start].task, [played[start + n] for n in range(size)])
-            for start in range(0, len(plans), size)
+            Group(group[0].group_id, group[0].task, [member.episode for member in played])
+            for group, played in zip(groups, self._in_rounds(groups, iteration, keep), strict=True)
         ]
 
-    def _collect(self, plans: Sequence[EpisodePlan], iteration: int, keep: Keep) -> list[Episode]:
+    def _in_rounds(
+        self, groups: Sequence[Sequence[EpisodePlan]], iteration: int, keep: Keep
+    ) -> list[list[Played]]:
+        """Play the members of groups: those that others may branch off first, then others as the branching says."""
+        branching, vocabulary = self._recipe.branching, len(self._policy.tokenizer)
+        trails: Trails | None = None if branching.name == "none" else {}
+        turns = self._recipe.curriculum.turn_limit(iteration, self._recipe.environment.max_turns)
+        played: list[list[Played]] = [[] for _ in groups]
+        chosen = [list(group[: branching.trunks(len(group))]) for group in groups]
+        while any(chosen):
+            plans = [plan for members in chosen for plan in members]
+            episodes = iter(self._collect(plans, turns, lambda episode: keep(episode, "train"), trails))
+            for members, done in zip(chosen, played, strict=True):
+                done += [Played(next(episodes), (trails or {}).get(plan.episode_id, ())) for plan in members]
+            chosen = [
+                grow(branching, done, group[len(done) :], vocabulary)
+                for group, done in zip(groups, played, strict=True)
+            ]
+        return played
+
+    def _collect(
+        self,
+        plans: Sequence[EpisodePlan],
+        max_turns: int,
+        on_episode: Callable[[Episode], None] | None = None,
+        trails: Trails | None = None,
+    ) -> list[Episode]:
         recipe = self._recipe
         return asyncio.run(
             collect(
@@ -124,20 +141,41 @@ class Rollouts:
                 self._agent,
                 env_factory(recipe),
                 concurrency=recipe.rollout.concurrency,
-                max_turns=recipe.curriculum.turn_limit(iteration, recipe.environment.max_turns),
-                on_episode=lambda episode: keep(episode, "train"),
+                max_turns=max_turns,
+                on_episode=on_episode,
+                trails=trails,
                 rules=recipe.rollout.rules,
                 monitor=self._monitor,
             )
         )
 
-    def _with_prefix(self, plan: EpisodePlan, iteration: int) -> EpisodePlan:
-        """Return the plan with as much of an expert's solution replayed as the curriculum says."""
-        solution = self._experts.solution(plan.task) if self._experts is not None else None
-        if solution is None:
-            return plan
-        shown = solution[: self._recipe.curriculum.prefix(iteration, len(solution))]
-        return replace(plan, prefix=as_answers(shown, self._agent))
+    def _after_expert(
+        self, plans: Sequence[EpisodePlan], experts: Experts, iteration: int
+    ) -> list[EpisodePlan]:
+        """Return the plans with as much of an expert's solution behind them as the curriculum says.
+
+        The solution of each task is played once, and its members go on from a snapshot on the way; where the environment
+        has none, each plays the actions again, in the solution's world.
+        """
+        told: dict[str, EpisodePlan] = {}
+        for plan in plans:
+            solution = None if plan.task.id in told else experts.solution(plan.task)
+            if solution is not None:
+                answers = as_answers(solution.actions, self._agent)
+                name = f"{plan.group_id}/expert"
+                told[plan.task.id] = EpisodePlan(plan.task, name, plan.group_id, solution.seed, answers)
+        trails: Trails = {}
+        played = self._collect(list(told.values()), self._recipe.environment.max_turns, trails=trails)
+        ways = {episode.task.id: Played(episode, trails[episode.id]) for episode in played}
+        behind = {
+            task: self._recipe.curriculum.prefix(iteration, len(whole.prefix)) for task, whole in told.items()
+        }
+        return [
+            go_on(plan, told[plan.task.id], ways[plan.task.id], behind[plan.task.id])
+            if behind.get(plan.task.id)
+            else plan
+            for plan in plans
+        ]
 
     def _helped(self, groups: Sequence[Group], keep: Keep) -> list[Group]:
         """Return the groups, with help in those that always fail, or second attempts in all."""

@@ -53,6 +53,9 @@ class TurnTable:
     """How good the critic holds the state of each turn to be; present if the recipe has a critic."""
     quality_R: Values | None = None
     """How good it holds the turn's answer to be; present if the critic judges answers."""
+    decision_R: Indices | None = None
+    """Code of the decision that each turn records: equal for the turns that branches share with their trunk. None:
+    every turn is a decision of its own."""
     drift_T: Values | None = None
     """How far the policy has moved since the task was played before this batch: the mean absolute change, in
     nats, of the log-probabilities of the tokens sampled then; 0 where there is no such play."""
@@ -82,6 +85,7 @@ class TurnTable:
             replayed_R=np.array([turn.replayed for _, _, turn in turns], np.bool_),
             task_T=[episode.task.id for episode in episodes],
             episode_T=[episode.id for episode in episodes],
+            decision_R=_decisions(episodes),
         )
 
     @property
@@ -91,18 +95,32 @@ class TurnTable:
 
     @property
     def score_R(self) -> Values:
-        """Return of each turn's trajectory."""
-        return self.score_T[self.trajectory_R]
+        """Return of each turn's trajectory; of a turn that branches share, the mean over their trajectories."""
+        return self.over_branches(self.score_T[self.trajectory_R])
+
+    @property
+    def branches_R(self) -> Indices:
+        """How many trajectories go through each turn: 1 for one that no branch shares."""
+        if self.decision_R is None:
+            return np.ones(len(self.turn_R), np.int64)
+        return np.bincount(self.decision_R)[self.decision_R]
+
+    def over_branches(self, value_R: Values) -> Values:
+        """Return the values with those of turns that branches share replaced by their mean, shape (R,)."""
+        if self.decision_R is None:
+            return value_R
+        return np.bincount(self.decision_R, value_R)[self.decision_R] / self.branches_R
 
     def returns(self, gamma: float) -> Values:
-        """Return each turn's discounted sum of the rewards from it on, shape (R,)."""
+        """Return each turn's discounted sum of the rewards from it on, shape (R,); of a turn that branches share,
+        the mean over them."""
         returns_R = np.zeros(len(self.reward_R))
         following = 0.0
         for row in range(len(self.reward_R) - 1, -1, -1):
             last = row + 1 == len(self.reward_R) or self.trajectory_R[row + 1] != self.trajectory_R[row]
             following = self.reward_R[row] + (0.0 if last else gamma * following)
             returns_R[row] = following
-        return returns_R
+        return self.over_branches(returns_R)
 
     @property
     def tokens_T(self) -> Indices:
@@ -131,6 +149,22 @@ class TurnTable:
     def groups_without_signal(self) -> int:
         """Return how many groups have equal scores throughout: they teach a group baseline nothing."""
         return int(Samples.of(self.score_T, self.group_T).constant_G.sum())
+
+
+def _decisions(episodes: Sequence[Episode]) -> Indices | None:
+    """Return the codes of decisions, or None where no episode branched off another."""
+    if all(episode.origin is None for episode in episodes):
+        return None
+    place = {(episode.group_id, episode.id): index for index, episode in enumerate(episodes)}
+
+    def decision(index: int, turn: int) -> tuple[int | str, int]:
+        origin = episodes[index].origin
+        if origin is None or turn >= origin.turn:
+            return index, turn
+        trunk = place.get((episodes[index].group_id, origin.episode))
+        return (origin.episode, turn) if trunk is None else decision(trunk, turn)
+
+    return codes(decision(t, n) for t, episode in enumerate(episodes) for n in range(len(episode.turns)))
 
 
 def codes(labels: Iterable[object]) -> Indices:

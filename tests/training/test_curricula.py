@@ -108,7 +108,7 @@ def test_the_oracle_is_asked_once_and_its_solution_solves_the_task() -> None:
     assert experts.solution(task) == solution
     assert len(made) == 2
     env.reset(seed=0, options={"task": task})
-    ends = [env.step(action)[2] for action in solution]
+    ends = [env.step(action)[2] for action in solution.actions]
     assert ends == [False] * (len(ends) - 1) + [True]
     assert Experts("oracle", make_env, 1).solution(task) is None
 

@@ -92,9 +92,9 @@ class GroupBaseline(Penalised):
     def baseline(self, samples: Samples, length_S: Values) -> Values:
         """Return the baseline of each group, shape (G,); `length_S` counts the samples' trained tokens."""
 
-    def scale(self, samples: Samples) -> Values:
-        """Return the factor of each group, shape (G,)."""
-        return np.ones(len(samples.size_G))
+    def scale(self, samples: Samples, turns: TurnTable) -> Values:
+        """Return the factor of each turn, shape (R,)."""
+        return np.ones(len(turns.turn_R))
 
     def __call__(self, turns: TurnTable) -> Values:
         """Return scale x (return - baseline) for each turn, shape (R,)."""
@@ -109,7 +109,7 @@ class GroupBaseline(Penalised):
         compared_R = samples.centred(score_R, baseline_G, group_R)
         alone_R = (samples.size_G == 1)[group_R]
         value_R = np.where(alone_R, score_R if self.singleton == "raw" else 0.0, compared_R)
-        return value_R * self.scale(samples)[group_R] - self.penalty(turns, "advantage")
+        return value_R * self.scale(samples, turns) - self.penalty(turns, "advantage")
 
 
 def normalise(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from agentgym.training.advantages.base import AS_IN_VERL_AGENT, GroupBaseline, inverse_deviation
-from agentgym.training.turns import Samples, Values
+from agentgym.training.turns import Samples, TurnTable, Values
 
 
 class GroupMean(GroupBaseline, name="group_mean"):
@@ -25,14 +25,18 @@ class GroupMean(GroupBaseline, name="group_mean"):
         """Return the mean of each group, shape (G,)."""
         return samples.mean_G
 
-    def scale(self, samples: Samples) -> Values:
-        """Return 1 / deviation, or 1, for each group, shape (G,)."""
-        return inverse_deviation(samples, self.population) if self.std else super().scale(samples)
+    def scale(self, samples: Samples, turns: TurnTable) -> Values:
+        """Return 1 / deviation of the group, or 1, for each turn, shape (R,)."""
+        if not self.std:
+            return super().scale(samples, turns)
+        return inverse_deviation(samples, self.population)[turns.group_R]
 
 
 class LeaveOneOut(GroupBaseline, name="leave_one_out"):
     """Return minus the mean of the others in the group (RLOO, arXiv 2402.14740): the baseline is independent of
     the return it is subtracted from, so the gradient's scale does not depend on the size of the group.
+
+    The others of a turn that branches share are those that do not go through it; a turn that all go through gets 0.
     """
 
     published: ClassVar[Mapping[str, Any]] = {"singleton": "raw"}
@@ -41,9 +45,13 @@ class LeaveOneOut(GroupBaseline, name="leave_one_out"):
         """Return the mean of each group, shape (G,)."""
         return samples.mean_G
 
-    def scale(self, samples: Samples) -> Values:
-        """Return n / (n - 1), which turns the group's mean into the others', shape (G,)."""
-        return np.where(samples.size_G > 1, samples.size_G / np.maximum(samples.size_G - 1, 1), 1.0)
+    def scale(self, samples: Samples, turns: TurnTable) -> Values:
+        """Return n / (n - 1), which turns the group's mean into the others', shape (R,); n / (n - b) where b
+        branches share the turn."""
+        size_R = samples.size_G[turns.group_R]
+        own_R = turns.branches_R if self.statistics == "trajectory" else np.ones_like(size_R)
+        whole_R = np.where(size_R > 1, 0.0, 1.0)
+        return np.divide(size_R, size_R - own_R, out=whole_R, where=size_R > own_R)
 
 
 class LengthWeighted(GroupBaseline, name="length_weighted"):

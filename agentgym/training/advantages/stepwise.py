@@ -25,12 +25,12 @@ class StepwiseGroupMean(GroupMean, name="stepwise_group_mean"):
     """Groups that deviate by no more teach nothing; 0 also drops groups of one, -1 keeps all."""
     published: ClassVar[Mapping[str, Any]] = {"singleton": "raw", "statistics": "trajectory"}
 
-    def scale(self, samples: Samples) -> Values:
-        """Return 1 / deviation, or 1, for each group, shape (G,)."""
+    def scale(self, samples: Samples, turns: TurnTable) -> Values:
+        """Return 1 / deviation, or 1, for each turn, shape (R,)."""
         if not self.std or self.spread == "group":
-            return super().scale(samples)
+            return super().scale(samples, turns)
         whole = Samples.of(samples.value_S, np.zeros_like(samples.group_S))
-        return np.full(len(samples.size_G), 1.0 / (whole.deviation(self.population)[0] + EPSILON))
+        return np.full(len(turns.turn_R), 1.0 / (whole.deviation(self.population)[0] + EPSILON))
 
     def __call__(self, turns: TurnTable) -> Values:
         """Return the advantage of each turn's trajectory, shape (R,)."""
