@@ -172,11 +172,22 @@ def slot_attention(
     )
     query_NHD = query_1HND[0].transpose(0, 1)
     scale = query_NHD.shape[-1] ** -0.5 if scaling is None else scaling
-    runs = [_attend(query_NHD, keys_SKTD, values_SKTD, run, scale) for run in slot_batch.runs]
-    return (runs[0] if len(runs) == 1 else torch.cat(runs))[None], None
+    return attend(query_NHD, keys_SKTD, values_SKTD, slot_batch.runs, scale)[None], None
 
 
-def _attend(
+def attend(
+    query_NHD: torch.Tensor,
+    keys_SKTD: torch.Tensor,
+    values_SKTD: torch.Tensor,
+    runs: Sequence[Run],
+    scale: float,
+) -> torch.Tensor:
+    """Attend from packed tokens to their slots, run by run; returns `[N, H, D]`."""
+    parts = [_attend_run(query_NHD, keys_SKTD, values_SKTD, run, scale) for run in runs]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _attend_run(
     query_NHD: torch.Tensor, keys_SKTD: torch.Tensor, values_SKTD: torch.Tensor, run: Run, scale: float
 ) -> torch.Tensor:
     slots, new = run.last - run.first, run.new
@@ -206,8 +217,15 @@ def _attend_few(
     query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, scale: float
 ) -> torch.Tensor:
     """Attend with one new token a slot: for so few queries plain products beat the fused kernel on a CPU."""
-    scores = torch.matmul(query * scale, keys.transpose(2, 3)).add_(mask)
-    return torch.matmul(torch.softmax(scores, dim=-1, dtype=torch.float32).to(values.dtype), values)
+    slots, kv_heads = keys.shape[:2]
+    queries, flat = (query * scale).flatten(0, 1), keys.flatten(0, 1)
+    if query.dtype == torch.float32:
+        scores = torch.bmm(queries, flat.transpose(1, 2))
+    else:  # the kernels for half precision are several times faster this way round
+        scores = torch.bmm(flat, queries.transpose(1, 2)).transpose(1, 2).contiguous()
+    scores.view(slots, kv_heads, *scores.shape[1:]).add_(mask)
+    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(values.dtype)
+    return torch.bmm(weights, values.flatten(0, 1)).view(slots, kv_heads, -1, values.shape[-1])
 
 
 AttentionInterface.register(ATTENTION_NAME, slot_attention)

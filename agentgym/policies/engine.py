@@ -13,12 +13,11 @@ from math import isfinite
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
 from agentgym.core.errors import InferenceFault
 from agentgym.core.policy import FinishReason, Sampling
 from agentgym.policies.kv_cache import RowSpan, SlotCache
-from agentgym.policies.packed import check_supported, forward_packed
+from agentgym.policies.packed import Forward
 from agentgym.policies.sampling import sample_tokens
 from agentgym.policies.slots import Lane, SlotTable
 
@@ -78,20 +77,19 @@ class Engine:
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        forward: Forward,
         stop_ids: Sequence[int],
         *,
         max_sessions: int,
         max_context: int,
         max_batch_tokens: int,
     ) -> None:
-        self.model = model
+        self.forward = forward
         self.stats = EngineStats()
         self._stop_ids = frozenset(stop_ids)
         self._max_context = max_context
         self._max_batch_tokens = max_batch_tokens
         self._cache = SlotCache(max_sessions, max_context)
-        check_supported(model, self._cache)
         self.slots = SlotTable(self._cache)
         self._waiting: list[Row] = []
         self._active: list[Row] = []
@@ -118,7 +116,8 @@ class Engine:
         self.slots.rest(row.lane)
 
     def invalidate(self) -> None:
-        """Drop all keys and values: they were made by other weights."""
+        """Drop all keys and values, and whatever else was made from other weights."""
+        self.forward.weights_changed()
         self.slots.forget_idle()
         for row in (*self._waiting, *self._active):
             self.slots.keep(row.lane, 0)
@@ -151,7 +150,7 @@ class Engine:
             for token in row.ids[span.cached : span.cached + span.new]
         ]
         self._cache.reserve(max(s.slot for s in spans) + 1, max(s.cached + s.new for s in spans))
-        logits = forward_packed(self.model, self._cache, spans, ids, complete)
+        logits = self.forward(self._cache, spans, ids, complete)
         self._count(rows, spans)
         for row, span in zip(rows, spans, strict=True):
             row.lane.cached += span.new

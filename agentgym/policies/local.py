@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from agentgym.core.errors import ConfigError, InferenceFault, UsageError
 from agentgym.core.policy import Completion, FinishReason, GenerationRequest
 from agentgym.policies.engine import Engine, EngineStats, Row
+from agentgym.policies.packed import open_forward
 from agentgym.policies.rendering import ChatRenderer, Context, Exchange
 from agentgym.policies.slots import Lane
 from agentgym.policies.tool_calls import parse_answer
@@ -93,6 +94,7 @@ class LocalPolicy:
         self._renderer = ChatRenderer(tokenizer)
         self._stop_ids = _stop_ids(model, tokenizer)
         self._batch_tokens = batch_tokens
+        self._forward = open_forward(model, self.max_context)
         self._engine = self.new_engine(max_sessions)
         self._sessions: dict[str, _Session] = {}
         self._running: _Loop | None = None
@@ -100,7 +102,7 @@ class LocalPolicy:
     def new_engine(self, max_sessions: int) -> Engine:
         """Return an engine of its own over the same model, to sample from token ids instead of messages."""
         return Engine(
-            self.model,
+            self._forward,
             self._stop_ids,
             max_sessions=max_sessions,
             max_context=self.max_context,

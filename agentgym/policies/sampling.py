@@ -1,7 +1,7 @@
 """Picking one token for each row of logits.
 
 Each row brings its own uniform number, so that what it samples does not depend on the other rows.
-Shapes: B rows, V tokens.
+Shapes: B rows, V tokens, C blocks of tokens, W tokens in a block.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from torch.nn.functional import pad
 
 # The largest number that stays under 1 after multiplication with a float32 total.
 _BELOW_ONE = 1.0 - 2.0**-22
+# Running sums go token by token; over blocks first and then within one they are short.
+_BLOCK = 64
 
 
 class SampledTokens(NamedTuple):
@@ -31,22 +34,37 @@ def sample_tokens(
     """
     greedy_B = temperature_B <= 0
     scale_B = torch.where(greedy_B, torch.ones_like(temperature_B), temperature_B)
-    logp_BV = torch.log_softmax(logits_BV.float() / scale_B[:, None], dim=-1)
-    probs_BV = logp_BV.exp()
+    scaled_BV = logits_BV.float()
+    if bool((scale_B != 1).any()):
+        scaled_BV = scaled_BV / scale_B[:, None]
+    probs_BV = torch.softmax(scaled_BV, dim=-1)
     ids_B = _invert(probs_BV, uniforms_B)
     nucleus_B = (top_p_B < 1) & ~greedy_B
     if bool(nucleus_B.any()):
         ids_B[nucleus_B] = _invert_nucleus(probs_BV[nucleus_B], uniforms_B[nucleus_B], top_p_B[nucleus_B])
     if bool(greedy_B.any()):
-        ids_B = torch.where(greedy_B, logp_BV.argmax(-1), ids_B)
-    return SampledTokens(ids_B, logp_BV.gather(1, ids_B[:, None])[:, 0])
+        ids_B = torch.where(greedy_B, logits_BV.argmax(-1), ids_B)
+    return SampledTokens(ids_B, probs_BV.gather(1, ids_B[:, None])[:, 0].log())
 
 
 def _invert(probs_BV: torch.Tensor, uniforms_B: torch.Tensor) -> torch.Tensor:
-    cumulative_BV = probs_BV.cumsum(-1)
-    target_B = uniforms_B.clamp(max=_BELOW_ONE) * cumulative_BV[:, -1]
-    ids_B = torch.searchsorted(cumulative_BV, target_B[:, None], right=True)[:, 0]
-    return ids_B.clamp_(max=probs_BV.shape[-1] - 1)
+    rows, tokens = probs_BV.shape
+    if tokens % _BLOCK:
+        probs_BV = pad(probs_BV, (0, _BLOCK - tokens % _BLOCK))
+    probs_BCW = probs_BV.view(rows, -1, _BLOCK)
+    mass_BC = probs_BCW.sum(-1)
+    cumulative_BC = mass_BC.cumsum(-1)
+    target_B1 = uniforms_B.clamp(max=_BELOW_ONE)[:, None] * cumulative_BC[:, -1:]
+    block_B1 = _first_above(cumulative_BC, target_B1)
+    before_B1 = cumulative_BC.gather(1, block_B1) - mass_BC.gather(1, block_B1)
+    inside_BW = probs_BCW.take_along_dim(block_B1[:, :, None], 1)[:, 0].cumsum(-1)
+    rest_B1 = torch.minimum((target_B1 - before_B1).clamp_(min=0), inside_BW[:, -1:] * _BELOW_ONE)
+    ids_B1 = block_B1 * _BLOCK + _first_above(inside_BW, rest_B1)
+    return ids_B1[:, 0].clamp_(max=tokens - 1)  # no place is found among numbers that are not finite
+
+
+def _first_above(cumulative_BC: torch.Tensor, target_B1: torch.Tensor) -> torch.Tensor:
+    return torch.searchsorted(cumulative_BC, target_B1, right=True).clamp_(max=cumulative_BC.shape[1] - 1)
 
 
 def _invert_nucleus(probs_BV: torch.Tensor, uniforms_B: torch.Tensor, top_p_B: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,8 @@ from transformers import (
     GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
@@ -70,6 +72,21 @@ def _llama(vocab_size: int) -> Any:
     )
 
 
+def _mistral(vocab_size: int) -> Any:
+    return MistralForCausalLM(
+        MistralConfig(
+            vocab_size=vocab_size,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=512,
+            sliding_window=None,
+        )
+    )
+
+
 def _gpt2(vocab_size: int) -> Any:
     return GPT2LMHeadModel(GPT2Config(vocab_size=vocab_size, n_embd=32, n_layer=2, n_head=4, n_positions=512))
 
@@ -87,7 +104,12 @@ def _gpt_neox(vocab_size: int) -> Any:
     )
 
 
-OTHER_MODELS: dict[str, Callable[[int], Any]] = {"llama": _llama, "gpt2": _gpt2, "gpt_neox": _gpt_neox}
+OTHER_MODELS: dict[str, Callable[[int], Any]] = {
+    "llama": _llama,
+    "mistral": _mistral,
+    "gpt2": _gpt2,
+    "gpt_neox": _gpt_neox,
+}
 
 
 @pytest.fixture(params=["qwen3", *OTHER_MODELS])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from agentgym.policies.attention import (
     token_positions,
 )
 from agentgym.policies.kv_cache import RowSpan, SlotCache
-from agentgym.policies.packed import forward_packed
+from agentgym.policies.packed import Forward, ModuleForward, open_forward
 
 spans = st.lists(
     st.builds(RowSpan, st.integers(0, 40), st.integers(0, 300), st.integers(1, 40)),
@@ -49,8 +50,15 @@ def plain_last_logits(model: PreTrainedModel, ids: list[int]) -> torch.Tensor:
     return model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1]
 
 
+def fastest(model: PreTrainedModel) -> Forward:
+    return open_forward(model, 64)
+
+
+@pytest.mark.parametrize("make_forward", [ModuleForward, fastest])
 @torch.no_grad()
-def test_any_cut_into_pieces_gives_the_logits_of_one_forward(any_model: PreTrainedModel) -> None:
+def test_any_cut_into_pieces_gives_the_logits_of_one_forward(
+    any_model: PreTrainedModel, make_forward: Callable[[PreTrainedModel], Forward]
+) -> None:
     texts = {0: list(range(3, 40)), 3: list(range(50, 61)), 4: list(range(9, 29)), 7: [5, 5, 5, 8]}
     pieces = [  # in each forward: slot -> how many tokens
         {0: 30, 7: 2},
@@ -58,6 +66,7 @@ def test_any_cut_into_pieces_gives_the_logits_of_one_forward(any_model: PreTrain
         {0: 1, 3: 9},
         {0: 6, 3: 1, 4: 1, 7: 1},
     ]
+    forward = make_forward(any_model)
     cache = SlotCache(8, 64)
     cached = dict.fromkeys(texts, 0)
     logits: dict[int, torch.Tensor] = {}
@@ -66,7 +75,7 @@ def test_any_cut_into_pieces_gives_the_logits_of_one_forward(any_model: PreTrain
         rows.sort(key=lambda row: (row.new > 1, row.slot))
         ids = [token for row in rows for token in texts[row.slot][row.cached : row.cached + row.new]]
         cache.reserve(max(texts) + 1, max(row.cached + row.new for row in rows))
-        output = forward_packed(any_model, cache, rows, ids, range(len(rows)))
+        output = forward(cache, rows, ids, range(len(rows)))
         for row, row_logits in zip(rows, output, strict=True):
             cached[row.slot] += row.new
             logits[row.slot] = row_logits
@@ -78,15 +87,16 @@ def test_any_cut_into_pieces_gives_the_logits_of_one_forward(any_model: PreTrain
 @torch.no_grad()
 def test_growing_copying_and_wiping_slots(model: PreTrainedModel) -> None:
     ids = list(range(10, 30))
+    forward = ModuleForward(model)
     cache = SlotCache(64, 512)
     cache.reserve(1, 20)
-    forward_packed(model, cache, [RowSpan(0, 0, 19)], ids[:19], [0])
+    forward(cache, [RowSpan(0, 0, 19)], ids[:19], [0])
     cache.reserve(40, 400)  # both sides grow; what is there stays
     cache.copy(0, 33, 19)
     cache.wipe(0)
-    (logits,) = forward_packed(model, cache, [RowSpan(33, 19, 1)], ids[19:], [0])
+    (logits,) = forward(cache, [RowSpan(33, 19, 1)], ids[19:], [0])
     torch.testing.assert_close(logits, plain_last_logits(model, ids), atol=2e-4, rtol=1e-4)
-    (wiped,) = forward_packed(model, cache, [RowSpan(0, 19, 1)], ids[19:], [0])
+    (wiped,) = forward(cache, [RowSpan(0, 19, 1)], ids[19:], [0])
     assert not torch.allclose(wiped, logits, atol=1e-2)
 
 

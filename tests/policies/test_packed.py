@@ -15,9 +15,8 @@ from transformers import (
 )
 
 from agentgym.core.errors import ConfigError
-from agentgym.policies.kv_cache import SlotCache
 from agentgym.policies.local import LocalPolicy
-from agentgym.policies.packed import check_supported
+from agentgym.policies.packed import open_forward
 
 SIZES: dict[str, Any] = {
     "vocab_size": 99,
@@ -38,7 +37,7 @@ def mistral(window: int | None) -> Any:
 def test_recurrent_models_are_refused() -> None:
     model: Any = MambaForCausalLM(MambaConfig(vocab_size=99, hidden_size=32, num_hidden_layers=2))
     with pytest.raises(ConfigError, match="MambaForCausalLM"):
-        check_supported(model, SlotCache(2, 64))
+        open_forward(model, 64)
 
 
 def test_score_softcapping_is_found_out() -> None:
@@ -49,7 +48,7 @@ def test_score_softcapping_is_found_out() -> None:
             if parameter.ndim == 2:
                 parameter.mul_(20)
     with pytest.raises(ConfigError, match="Gemma2ForCausalLM gives other logits"):
-        check_supported(model, SlotCache(2, 64))
+        open_forward(model, 64)
 
 
 def test_a_sliding_window_limits_the_context(tokenizer: PreTrainedTokenizerFast) -> None:
