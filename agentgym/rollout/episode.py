@@ -198,6 +198,8 @@ class _Play:
         """Return what the agent does next, or None where the episode's time is over."""
         limits = self.host.limits
         left = self.began + limits.episode_s - self.monitor.enter(self.place, "policy", "act")
+        if left <= 0:
+            return None
         timeout = asyncio.timeout(min(left, limits.policy_s))
         try:
             async with timeout:
