@@ -162,7 +162,7 @@ class Learner:
                 "No turn of these episodes has a token: was the policy one that shows no token ids?"
             )
         check_turns(episodes, turns, advantage_R)
-        lr = self.learning_rate(self.iteration)
+        lr = self.learning_rate(self.iteration) * self.update.schedule.step_scale
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.model.eval()  # dropout would make the trainer another policy than the sampler

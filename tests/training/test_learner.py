@@ -116,6 +116,20 @@ def test_a_step_without_gradient_changes_nothing() -> None:
     assert second == 0.0
 
 
+def test_steps_are_as_long_as_their_schedule_says() -> None:
+    played = [toy_episode(0, [[0, 1], [2, 2]], "g", 1.0)]
+    moved: list[float] = []
+    for scale in (1.0, 0.25):
+        model = ToyPolicy([[0.2, -0.1, 0.0], [0.1, 0.3, -0.2]], [0.0, 0.0, 0.1], 2)
+        before = torch.cat([parameter.detach().clone().flatten() for parameter in model.parameters()])
+        learner = Learner(model, OptimiserSection(lr=0.1), Update(schedule=Simultaneous(step_scale=scale)))
+        learner.learn(played, TurnTable.from_episodes(played), np.array([1.0, 1.0]))
+        after = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+        moved.append(float((after - before).abs().max()))
+    assert moved[0] == pytest.approx(0.1, rel=1e-3)  # AdamW's first step is as long as its rate
+    assert moved[1] == pytest.approx(0.025, rel=1e-3)
+
+
 def test_a_schedule_that_asks_must_say_so() -> None:
     played = [toy_episode(0, [[0]], "g", 1.0)]
     learner = Learner(ToyPolicy([[0.0, 0.0]], [0.0, 0.0], 1), update=Update(schedule=Asking(measured=False)))

@@ -37,6 +37,9 @@ class Step:
 class Schedule(Part, kind="schedule"):
     """In which order the turns of a batch are learned from."""
 
+    step_scale: float = Field(default=1.0, gt=0, le=1)
+    """The learning rate of each step, as a share of the optimiser's: of many steps each should be smaller."""
+
     @abstractmethod
     def steps(self, turns: TurnTable, seed: int, log_ratios: LogRatios) -> Iterator[Step]:
         """Yield the optimiser steps; each is taken before the iterator is asked for the next."""
