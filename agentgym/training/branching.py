@@ -98,31 +98,37 @@ class RandomTurn(Branching, name="random_turn"):
         return [] if turn is None else [Fork(turn, 0)] * wanted
 
 
-class EntropyRise(Branching, name="entropy"):
-    """ARPO (arXiv 2507.19849, section 3.1): `initial` members are played from the start; at each later turn of theirs
-    others branch off with probability base + weight x dH, first turns first, until the group is full.
+class FromTrunks(Branching):
+    """A share of the members is played from the start, the others branch off them and off each other."""
+
+    initial: float = Field(default=0.5, gt=0, lt=1)
+    """Share of the group that is played from the start: at least one member, and not all."""
+
+    def trunks(self, group_size: int) -> int:
+        """Return `initial` x the group's size, rounded."""
+        return min(max(round(self.initial * group_size), 1), max(group_size - 1, 1))
+
+
+class EntropyRise(FromTrunks, name="entropy"):
+    """ARPO (arXiv 2507.19849, section 3.1): at each later turn of what has been played others branch off with
+    probability base + weight x dH, first turns first, until the group is full.
 
     dH is how much less sure the policy was at the beginning of the turn's answer than at the beginning of its first
     one: the entropy of the first `tokens` tokens, summed, over the logarithm of the vocabulary. Branches are branched
-    again; where no turn wants to, members are played from the start.
+    again; where no turn is drawn, the members that are left are played from the start.
 
     The entropy is estimated by -log p of the tokens that were sampled, whose expectation it is: the probability of
     branching, linear in it, is right on average, and any policy that reports log-probabilities will do. The released
     code takes the ten likeliest tokens at each place.
     """
 
-    initial: int = Field(default=8, ge=1)
-    """Members played from the start."""
     base: float = Field(default=0.5, ge=0, le=1)
     """Probability of branching where the policy is as sure as at first."""
     weight: float = Field(default=0.2, ge=0)
     beam: int = Field(default=2, ge=2)
     """A turn has at most `beam` - 1 branches."""
     tokens: int = Field(default=20, ge=1)
-
-    def trunks(self, group_size: int) -> int:
-        """Return `initial`, or the whole group."""
-        return min(self.initial, group_size)
+    """At the beginning of an answer."""
 
     def forks(self, group: Sequence[Played], wanted: int, vocabulary: int, seed: int) -> Sequence[Fork]:
         """Return the turns that want to branch and have not yet, the first turns first."""
@@ -147,20 +153,13 @@ class EntropyRise(Branching, name="entropy"):
             yield from [fork] * int(wants.sum())
 
 
-class LoneSteps(Branching, name="lone_steps"):
+class LoneSteps(FromTrunks, name="lone_steps"):
     """Dense step groups: branches off where a state was met by one member only, so that a step advantage (GiGPO's)
     has something to compare with there. Which of those states is drawn at random, each at most once.
 
     A member's first turn in the state is branched off: that it is the first one does not depend on what was done there.
     So where there are branches enough for all lone states, both answers are fair draws from the policy.
     """
-
-    initial: int = Field(default=4, ge=1)
-    """Members played from the start."""
-
-    def trunks(self, group_size: int) -> int:
-        """Return `initial`, or the whole group."""
-        return min(self.initial, group_size)
 
     def forks(self, group: Sequence[Played], wanted: int, vocabulary: int, seed: int) -> Sequence[Fork]:
         """Return first turns in states that one member has met."""

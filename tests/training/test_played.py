@@ -61,6 +61,7 @@ ALGORITHMS = {
     "tracked": ["sampling=prioritised", "advantage=tracker", "rollout.group_size=1"],
     "expert": ["guidance={name = 'expert', expert = ''}", "rollout.tasks=12", "rollout.group_size=2"],
     "branching": ["branching=random_turn", "curriculum={name = 'f2b', every = 1}"],
+    "entropy": ["branching={name = 'entropy', base = 0.4}", "rollout.group_size=6"],
 }
 
 
@@ -185,6 +186,35 @@ def test_branches_share_their_first_turns_with_the_first_member(model: Path, tmp
                     assert np.array_equal(mine.completion_ids, theirs.completion_ids)
                     assert np.array_equal(mine.prompt_ids, theirs.prompt_ids)
     assert len(lengths) > 1
+
+
+@pytest.mark.parametrize(
+    ("branching", "trunks"), [("name = 'entropy', base = 0.4", 3), ("name = 'lone_steps', initial = 0.2", 1)]
+)
+def test_a_group_is_a_tree_of_its_size(branching: str, trunks: int, model: Path, tmp_path: Path) -> None:
+    run = train(tmp_path, model, f"branching={{{branching}}}", "rollout.group_size=6", "iterations=2")
+    every = {episode.id: episode for episode in episodes(run)}
+    assert len(every) == 2 * 3 * 6
+    branches = [episode for episode in every.values() if episode.origin is not None]
+    assert branches
+    for branch in branches:
+        assert branch.origin is not None
+        trunk, turn = every[branch.origin.episode], branch.origin.turn
+        assert (trunk.group_id, trunk.seed) == (branch.group_id, branch.seed)
+        assert [t.replayed for t in branch.turns] == [n < turn for n in range(len(branch.turns))]
+        assert branch.turns[turn].state_key == trunk.turns[turn].state_key
+        for mine, theirs in zip(branch.turns[:turn], trunk.turns[:turn], strict=True):
+            assert np.array_equal(mine.completion_ids, theirs.completion_ids)
+            assert np.array_equal(mine.prompt_ids, theirs.prompt_ids)
+            assert np.array_equal(mine.logprobs, theirs.logprobs)
+    for group in {episode.group_id for episode in every.values()}:
+        members = [episode for episode in every.values() if episode.group_id == group]
+        assert len(members) == 6
+        assert sum(episode.origin is None for episode in members) >= trunks
+    trained = [sum(int(t.loss_mask.sum()) for t in e.turns) for e in every.values()]
+    assert sum(line["sampled_tokens"] for line in run.lines()) == sum(trained), (
+        "shared turns are trained once"
+    )
 
 
 def test_refuel_learns_from_pairs_that_branch(model: Path, tmp_path: Path) -> None:
