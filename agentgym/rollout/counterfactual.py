@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from agentgym.rollout.monitor import Monitor
 from agentgym.rollout.rules import Rules
 
 Values = NDArray[np.float64]
+
+_BATCH = 8
+"""Continuations held at once, for each in flight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +81,25 @@ async def turn_values(
             f"An episode has {longest} turns, more than max_turns={max_turns}; give the episodes' own."
         )
     trails = trails or {}
-    places = [(episode, turn) for episode in episodes for turn in range(len(episode.turns))]
-    plans = [
-        plan
-        for episode, turn in places
+    plans = (
+        (turn, plan)
+        for episode in episodes
+        for turn in range(len(episode.turns))
         for plan in branch(episode, turn, n, trail=trails.get(episode.id, ()), label="value", seed=seed)
-    ]
-    played = await collect(
-        plans,
-        agent,
-        make_env,
-        concurrency=concurrency,
-        max_turns=max_turns,
-        rules=rules,
-        monitor=monitor,
     )
-    starts = [turn for _, turn in places for _ in range(n)]
-    returns = np.array([_return_from(one, turn, gamma) for one, turn in zip(played, starts, strict=True)])
+    returns = np.empty(0)
+    while batch := list(islice(plans, _BATCH * concurrency)):
+        played = await collect(
+            [plan for _, plan in batch],
+            agent,
+            make_env,
+            concurrency=concurrency,
+            max_turns=max_turns,
+            rules=rules,
+            monitor=monitor,
+        )
+        earned = [_return_from(one, turn, gamma) for one, (turn, _) in zip(played, batch, strict=True)]
+        returns = np.append(returns, earned)
     rows = np.cumsum([0, *(len(episode.turns) for episode in episodes)])
     return [
         TurnValues(

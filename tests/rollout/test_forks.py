@@ -293,3 +293,17 @@ def test_a_plan_keeps_its_own_name_and_seed(trunk: tuple[Episode, Trails], task:
     assert (forked.episode_id, forked.group_id, forked.seed, forked.agent_seed) == ("mine", "ours", 11, 5)
     assert branch_off(replace(plan, agent_seed=0), trunk[0], 2).agent_seed == 0
     assert [len(answer) for answer in forked.prefix] == [len(t.completion_ids) for t in trunk[0].turns[:2]]
+
+
+def test_branches_share_their_keys_and_values(
+    agent: ChatAgent, policy: LocalPolicy, trunk: tuple[Episode, Trails]
+) -> None:
+    whole, trails = trunk
+    turn = TURNS - 1  # each branch has one turn of its own
+    prefilled: list[int] = []
+    for n in (1, 4):
+        before = policy.stats.prefilled_tokens
+        policy.set_version(policy.version)  # what was computed before is dropped
+        play(agent, *branch(whole, turn, n, trail=trails["trunk"], label=f"shared-{n}"))
+        prefilled.append(policy.stats.prefilled_tokens - before)
+    assert prefilled[1] <= prefilled[0] + 4 * TURNS, "what is common to the branches is computed once"
