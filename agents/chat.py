@@ -1,16 +1,22 @@
-"""An agent that talks: the task and each observation as user messages, each answer an action."""
+"""An agent that chats: the task and each observation as user messages, each answer a command."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, Unpack
 
-from agentgym.core.agent import Decision, EpisodeStart
+from agentgym.agents.talking import (
+    Reader,
+    Reading,
+    TalkingAgent,
+    TalkingSettings,
+    TalkSession,
+    needs_commands,
+)
+from agentgym.core.agent import EpisodeStart
+from agentgym.core.env import Action
 from agentgym.core.errors import ConfigError
-from agentgym.core.message import Message
-from agentgym.core.policy import Dictation, GenerationRequest, Policy, Sampling
+from agentgym.core.policy import Policy
 
 ActionFormat = Literal["plain", "tagged"]
 
@@ -72,120 +78,28 @@ def _presentable(text: str) -> str:
     return data[:MAX_ACTION_BYTES].decode("utf-8", "ignore").strip()
 
 
-def turn_seed(seed: int, turn: int) -> int:
-    """Return the sampling seed of a turn (64 bits), well apart for neighbouring episodes and turns."""
-    digest = hashlib.blake2b(f"{seed}:{turn}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
-
-
-class ChatAgent:
-    """Plays text worlds with any policy; implements `agentgym.core.agent.Agent`.
-
-    `history` is "full", or how many of the last exchanges (answer and observation) are shown after the
-    system message and the first observation. `show_admissible` lists the admissible actions under each
-    observation, where the world tells them; `restate_task` repeats the instruction under every observation
-    but the first, which tells it anyway.
-    """
+class ChatAgent(TalkingAgent):
+    """Plays text worlds with any policy; implements `agentgym.core.agent.Agent`."""
 
     def __init__(
-        self,
-        policy: Policy,
-        *,
-        system_prompt: str | None = None,
-        sampling: Sampling | None = None,
-        action_format: ActionFormat = "plain",
-        history: Literal["full"] | int = "full",
-        show_admissible: bool = False,
-        restate_task: bool = False,
-        name: str = "chat",
+        self, policy: Policy, *, action_format: ActionFormat = "plain", **settings: Unpack[TalkingSettings]
     ) -> None:
         if action_format not in ("plain", "tagged"):
             raise ConfigError(f"action_format must be 'plain' or 'tagged', got {action_format!r}.")
-        if history != "full" and history < 1:
-            raise ConfigError(f"history must be 'full' or a number of exchanges from 1, got {history!r}.")
-        self.policy = policy
-        self.system_prompt = (
-            system_prompt
-            if system_prompt is not None
-            else (PLAIN_PROMPT if action_format == "plain" else TAGGED_PROMPT)
-        )
-        self.sampling = sampling or Sampling()
+        super().__init__(policy, **settings)
         self.action_format: ActionFormat = action_format
-        self.history: Literal["full"] | int = history
-        self.show_admissible = show_admissible
-        self.restate_task = restate_task
-        self._name = name
 
-    @property
-    def name(self) -> str:
-        """For listings and records."""
-        return self._name
-
-    def start(self, start: EpisodeStart) -> ChatSession:
+    def start(self, start: EpisodeStart) -> TalkSession:
         """Begin an episode with an empty conversation."""
-        return ChatSession(self, start)
+        needs_commands(self, start)
+        prompt = PLAIN_PROMPT if self.action_format == "plain" else TAGGED_PROMPT
+        return self.converse(start, prompt, command_reader(self.action_format))
 
-    def observe(self, observation: Any, info: Mapping[str, Any], *, first: bool) -> Message:
-        """Return the user message that tells an observation."""
-        text: str = observation if isinstance(observation, str) else observation["text"]
-        if self.restate_task and not first and "instruction" in info:
-            text = f"{text}\nYour task is to: {info['instruction']}."
-        admissible: Sequence[str] = info.get("admissible_actions", ()) if self.show_admissible else ()
-        if admissible:
-            text = f"{text}\nYou can: {', '.join(str(action) for action in admissible)}."
-        return Message("user", text)
+    def write(self, action: Action) -> str:
+        """Return the shortest answer by which the agent takes `action`."""
+        return format_action(str(action), self.action_format)
 
 
-class ChatSession:
-    """The conversation of one episode."""
-
-    def __init__(self, agent: ChatAgent, start: EpisodeStart) -> None:
-        self._agent = agent
-        self._start = start
-        self._opening: list[Message] = []
-        if agent.system_prompt:
-            self._opening.append(Message("system", agent.system_prompt))
-        self._log: list[Message] = []
-        self._turn = 0
-
-    async def act(self, observation: Any, info: Mapping[str, Any]) -> Decision:
-        """Tell the observation, sample an answer and read the action out of it."""
-        return await self._turn_on(observation, info, None)
-
-    async def recite(self, observation: Any, info: Mapping[str, Any], answer: Dictation) -> Decision:
-        """Tell the observation and go on as if `answer` had been sampled."""
-        return await self._turn_on(observation, info, answer)
-
-    async def _turn_on(
-        self, observation: Any, info: Mapping[str, Any], dictated: Dictation | None
-    ) -> Decision:
-        agent = self._agent
-        told = agent.observe(observation, info, first=self._turn == 0)
-        delta: list[Message] = [told]
-        if self._turn == 0:
-            delta = [*self._opening, told]
-            self._opening.append(told)
-        else:
-            self._log.append(told)
-        request = GenerationRequest(
-            self._start.session_id,
-            self._messages(),
-            agent.sampling,
-            turn_seed(self._start.seed, self._turn),
-            dictated=dictated,
-        )
-        (completion,) = await agent.policy.generate([request])
-        answer = Message("assistant", completion.text)
-        self._log.append(answer)
-        self._turn += 1
-        action, valid = parse_action(completion.text, agent.action_format)
-        return Decision(action, valid, (*delta, answer), completion)
-
-    def close(self) -> None:
-        """End the policy's session."""
-        self._agent.policy.end_session(self._start.session_id)
-
-    def _messages(self) -> list[Message]:
-        if self._agent.history == "full":
-            return [*self._opening, *self._log]
-        return [*self._opening, *self._log[-2 * self._agent.history :]]
+def command_reader(action_format: ActionFormat) -> Reader:
+    """Return how answers are read where actions are commands."""
+    return lambda completion: Reading(*parse_action(completion.text, action_format))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from agentgym.core.errors import UsageError
+from agentgym.core.errors import UsageError, unknown_name_message
 from agentgym.core.tool import ToolCall, ToolSpec
 
 _SAMPLE_ALPHABET = np.array(list("abcdefghijklmnopqrstuvwxyz 0123456789"))
@@ -88,14 +89,23 @@ class ToolCallSpace(gym.Space[ToolCall]):
 
     def contains(self, x: Any) -> bool:
         """Return whether `x` calls a known tool with well-typed, complete and known arguments."""
-        if not isinstance(x, ToolCall) or x.name not in self.tools:
-            return False
-        schema = self.tools[x.name].input_schema
+        return isinstance(x, ToolCall) and self.problem(x) is None
+
+    def problem(self, call: ToolCall) -> str | None:
+        """Return what is wrong with a call, in words that its author can act on; None where nothing is."""
+        if call.name not in self.tools:
+            return unknown_name_message("tool", call.name, self.tools)
+        schema = self.tools[call.name].input_schema
         properties: Mapping[str, Any] = schema.get("properties", {})
-        complete = all(name in x.arguments for name in schema.get("required", ()))
-        closed = schema.get("additionalProperties") is not False or all(n in properties for n in x.arguments)
-        typed = all(_has_type(value, properties.get(name, {})) for name, value in x.arguments.items())
-        return complete and closed and typed
+        for name in schema.get("required", ()):
+            if name not in call.arguments:
+                return f"The argument {name!r} of {call.name} is missing."
+        for name, value in call.arguments.items():
+            if name not in properties and schema.get("additionalProperties") is False:
+                return unknown_name_message(f"argument of {call.name}", name, properties)
+            if not _has_type(value, properties.get(name, {})):
+                return f"The argument {name!r} of {call.name} must fit {json.dumps(properties[name])}."
+        return None
 
     def _sample_value(self, schema: Mapping[str, Any]) -> Any:
         if schema.get("enum"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,10 @@ class ToolCall:
     name: str
     arguments: Mapping[str, Any]
     id: str = ""
+
+    def __str__(self) -> str:
+        """Return what is called with what, without the id: equal calls read alike."""
+        return f"{self.name}({json.dumps(dict(self.arguments), sort_keys=True, ensure_ascii=False)})"
 
 
 @dataclass(frozen=True, slots=True)

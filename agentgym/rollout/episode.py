@@ -1,9 +1,10 @@
 """One episode: an agent plays a task in an environment, and every turn is recorded.
 
 Each failure has an owner. What the agent's own code raises, and an action that the environment's
-action space does not contain, end the episode as `agent_error`, which counts as a failure of the agent. What the
-environment, the policy or a sandbox raises, or does not do within its time, ends it without a score. A
-`UsageError` (a task of another environment, say) is the caller's mistake and is raised.
+action space does not contain, end the episode as `agent_error`, which counts as a failure of the agent; the turn with
+such an action is recorded, without a reward. What the environment, the policy or a sandbox raises, or does not do
+within its time, ends it without a score. A `UsageError` (a task of another environment, say) is the caller's mistake
+and is raised.
 """
 
 from __future__ import annotations
@@ -220,7 +221,12 @@ class _Play:
     async def _step(self, decision: Decision, *, replayed: bool) -> tuple[Turn, Mapping[str, Any]]:
         self.monitor.enter(self.place, "environment", "step", blocking=self.host.blocking)
         with _ENVIRONMENT:
-            taken = await self.world.step(decision.action)
+            try:
+                taken = await self.world.step(decision.action)
+            except NotAnActionError as error:  # what was sampled for it is to be learned from
+                refused = Taken(error.state_key, self.observation, 0.0, False, False, {"valid": False})
+                self.turns.append(self._turn(decision, refused, 0.0, replayed=replayed))
+                raise
         turn = self._turn(decision, taken, self.monitor.leave(self.place), replayed=replayed)
         if replayed and self.start is not None:
             turn = self.start.recorded(len(self.turns), turn)

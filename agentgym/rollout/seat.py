@@ -45,6 +45,9 @@ class Taken(NamedTuple):
 class NotAnActionError(AgentGymError):
     """The agent chose something that the environment's action space does not contain."""
 
+    state_key: str = ""
+    """Of the state in which it did."""
+
 
 class Seat:
     """Holds an environment, which it makes when it is first needed and again after `discard`."""
@@ -72,9 +75,11 @@ class Seat:
         env = self._playing
         state_key = env.state_key()
         if not env.action_space.contains(action):
-            raise NotAnActionError(
+            refused = NotAnActionError(
                 f"{action!r:.200} is no action of {env.task.env_id}, which takes {env.action_space}."
             )
+            refused.state_key = state_key
+            raise refused
         result: object = env.step(action)
         observation, reward, terminated, truncated, info = _parts(
             env, "step", result, "observation, reward, terminated, truncated, info"

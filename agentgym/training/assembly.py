@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from agentgym.agents.chat import ChatAgent
+from agentgym.agents.kinds import new_agent
+from agentgym.agents.talking import TalkingAgent
 from agentgym.core.env import AgentEnv
 from agentgym.core.errors import ConfigError
 from agentgym.core.policy import Policy, Sampling
@@ -43,10 +44,11 @@ def env_factory(recipe: Recipe, split: Split = Split.TRAIN) -> Callable[[], Agen
     return factory(recipe.environment.id, split, **recipe.environment.options)
 
 
-def make_agent(recipe: Recipe, policy: Policy, temperature: float, name: str = "") -> ChatAgent:
+def make_agent(recipe: Recipe, policy: Policy, temperature: float, name: str = "") -> TalkingAgent:
     """Make the recipe's agent around a policy, called `name` or by the recipe's own."""
     rollout, agent = recipe.rollout, recipe.agent
-    return ChatAgent(
+    return new_agent(
+        agent.kind,
         policy,
         system_prompt=agent.system_prompt,
         sampling=Sampling(temperature=temperature, top_p=rollout.top_p, max_tokens=rollout.max_tokens),
@@ -148,7 +150,7 @@ def play_demonstrations(recipe: Recipe, section: WarmStartSection, progress: Pro
 def _from_scratch(
     recipe: Recipe, section: ScratchModel, demonstrations: Sequence[Demonstration]
 ) -> LoadedModel:
-    texts = [text for played in demonstrations for text in (*played.observations, *played.actions)]
+    texts = [text for played in demonstrations for text in played.texts]
     tokenizer: PreTrainedTokenizerBase = train_tokenizer(texts, section.vocab_size)
     sizes = section.model_dump(exclude={"vocab_size"})
     model: PreTrainedModel = make_model(

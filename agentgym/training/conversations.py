@@ -46,6 +46,11 @@ def conversations(episode: Episode, history: History) -> Iterator[Asked]:
                 "anew; play with a chat agent."
             )
         *told, answer = turn.messages_delta
+        if turn.thoughts or answer.tool_calls or any(message.role == "tool" for message in told):
+            raise UsageError(
+                f"Turn {position} of episode {episode.id} has tool calls or several answers, so its context cannot be "
+                "written anew; play with an agent of the kind 'chat'."
+            )
         (log if position else opening).extend(told)
         yield Asked([*opening, *(log if history == "full" else log[-2 * history :])], answer)
         log.append(answer)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from agentgym.agents.chat import ChatAgent, format_action
+from agentgym.agents.talking import TalkingAgent, write_action
 from agentgym.core.env import Action, AgentEnv
 from agentgym.core.errors import ConfigError, UsageError
 from agentgym.core.policy import Completion, Dictation, FinishReason, GenerationRequest
@@ -30,8 +30,13 @@ class Demonstration:
     task: Task
     seed: int
     observations: tuple[str, ...]
-    actions: tuple[str, ...]
+    actions: tuple[Action, ...]
     expert: tuple[bool, ...]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What there is to read in it: the observations, then the actions as they stand in answers."""
+        return (*self.observations, *map(write_action, self.actions))
 
 
 def demonstrate(
@@ -47,21 +52,21 @@ def demonstrate(
     """
     random = np.random.default_rng(seed)
     observation, info = env.reset(seed=seed, options={"task": task})
-    observations, actions, expert = [str(observation)], list[str](), list[bool]()
+    observations, actions, expert = [str(observation)], list[Action](), list[bool]()
     if env.oracle() is None:
         raise UsageError(f"{task.env_id} has no oracle for task {task.id!r}; train without `warm_start`.")
-    known: dict[str, None] = {}
+    known: dict[str, Action] = {}
     for _ in range(max_turns):
         choice = env.oracle()
         if choice is None:
             break
-        known |= dict.fromkeys(info.get("admissible_actions", ()))
+        known |= {str(action): action for action in info.get("admissible_actions", ())}
         stray = bool(random.random() < noise)
         if stray:
-            choice = _random_action(list(known), random)
+            choice = _random_action(list(known.values()), random)
         observation, _, terminated, truncated, info = env.step(choice)
         observations.append(str(observation))
-        actions.append(str(choice))
+        actions.append(choice)
         expert.append(not stray)
         if info["success"]:
             return Demonstration(task, seed, tuple(observations), tuple(actions), tuple(expert))
@@ -70,7 +75,7 @@ def demonstrate(
     return None
 
 
-def _random_action(known: Sequence[str], random: np.random.Generator) -> str:
+def _random_action(known: Sequence[Action], random: np.random.Generator) -> Action:
     if not known:
         raise ConfigError(
             "This environment does not tell its admissible actions, so demonstrations cannot stray; "
@@ -82,7 +87,7 @@ def _random_action(known: Sequence[str], random: np.random.Generator) -> str:
 async def tokenise(
     demonstrations: Sequence[Demonstration],
     tokenizer: PreTrainedTokenizerBase,
-    make_agent: Callable[[RecitingPolicy], ChatAgent],
+    make_agent: Callable[[RecitingPolicy], TalkingAgent],
     make_env: Callable[[], AgentEnv],
 ) -> list[Episode]:
     """Return the demonstrations as episodes; the loss mask leaves out the random actions."""
@@ -96,9 +101,9 @@ async def tokenise(
     return [to_teach(episode, item.expert) for episode, item in zip(episodes, demonstrations, strict=True)]
 
 
-def as_answers(actions: Sequence[Action], agent: ChatAgent) -> tuple[Dictation, ...]:
+def as_answers(actions: Sequence[Action], agent: TalkingAgent) -> tuple[Dictation, ...]:
     """Return actions as the answers by which `agent` would have taken them, to be replayed."""
-    return tuple(format_action(str(action), agent.action_format) for action in actions)
+    return tuple(map(agent.write, actions))
 
 
 def to_teach(episode: Episode, trained: Sequence[bool]) -> Episode:

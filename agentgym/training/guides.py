@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
-from agentgym.agents.chat import ChatAgent
+from agentgym.agents.talking import TalkingAgent
 from agentgym.core.env import AgentEnv
 from agentgym.core.policy import Dictation
 from agentgym.core.task import Task
@@ -94,14 +94,14 @@ class Retelling:
     """Plays what others said once more through the policy's own agent, so that it is in the policy's tokens."""
 
     def __init__(
-        self, agent: ChatAgent, make_env: Callable[[], AgentEnv], max_turns: int, rules: Rules
+        self, agent: TalkingAgent, make_env: Callable[[], AgentEnv], max_turns: int, rules: Rules
     ) -> None:
         self.agent = agent
         self._make_env = make_env
         self._max_turns = max_turns
         self._rules = rules
 
-    def collect(self, plans: Sequence[EpisodePlan], agent: ChatAgent) -> list[Episode]:
+    def collect(self, plans: Sequence[EpisodePlan], agent: TalkingAgent) -> list[Episode]:
         """Return the episodes of the plans, played by an agent that may be another."""
         playing = collect(
             plans, agent, self._make_env, concurrency=64, max_turns=self._max_turns, rules=self._rules
@@ -123,7 +123,7 @@ class TeacherGuide:
         recipe: Recipe,
         guidance: TeacherGuidance,
         policy: LocalPolicy,
-        teachers: Sequence[ChatAgent],
+        teachers: Sequence[TalkingAgent],
         retelling: Retelling,
     ) -> None:
         self._recipe = recipe

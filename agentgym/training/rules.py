@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from agentgym.training.agent_rules import conversation_to_write_anew, one_answer_to_replay
 from agentgym.training.credit_rules import outcomes_counted_once
 from agentgym.training.loss_rules import (
     centre_to_clip_around,
@@ -106,4 +107,6 @@ RULES: tuple[Rule, ...] = (
     recorded_by_itself,
     two_policies_to_compare,
     centre_to_clip_around,
+    one_answer_to_replay,
+    conversation_to_write_anew,
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agentgym.agents.chat import ChatAgent
+from agentgym.agents.talking import TalkingAgent
 from agentgym.core.agent import AgentSession, Decision, EpisodeStart
 from agentgym.core.env import AgentEnv
 from agentgym.core.message import Message
@@ -24,7 +24,7 @@ from agentgym.training.critique import critique
 class SecondTries:
     """Lets an agent try again."""
 
-    agent: ChatAgent
+    agent: TalkingAgent
     renderer: ChatRenderer
     make_env: Callable[[], AgentEnv]
     max_turns: int
@@ -77,7 +77,7 @@ class SecondTries:
 class _Advised:
     """A chat agent that is told something with each task."""
 
-    chat: ChatAgent
+    chat: TalkingAgent
     advice: Mapping[str, str]
     name: str = "second attempt"
 

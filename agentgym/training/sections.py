@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
+from agentgym.agents.kinds import AgentKind
 from agentgym.core.env import Stepping
 from agentgym.rollout.rules import Limits, Rules
 from agentgym.training.parts import Settings
@@ -136,6 +137,9 @@ class RolloutSection(Settings):
 class AgentSection(Settings):
     """How observations become messages and answers become actions."""
 
+    kind: AgentKind = "chat"
+    """`chat`: each answer is a command. `react`: a thought and then an action. `toolcalling`: a call of one of the
+    environment's tools. `planner`: planner, executor, verifier and generator over a shared memory."""
     system_prompt: str | None = None
     """Unset: a short one that names the action format. Empty: none."""
     action_format: Literal["plain", "tagged"] = "plain"
@@ -145,6 +149,14 @@ class AgentSection(Settings):
     """List the admissible actions under each observation."""
     restate_task: bool = False
     """Repeat the instruction under each observation: a small model need not look for it far back."""
+
+    @model_validator(mode="after")
+    def _has_formats(self) -> AgentSection:
+        if self.action_format != "plain" and self.kind in ("react", "toolcalling"):
+            raise ValueError(
+                f"`action_format` is for the kinds 'chat' and 'planner'; {self.kind!r} has a form of its own"
+            )
+        return self
 
 
 class OptimiserSection(Settings):

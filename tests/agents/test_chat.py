@@ -15,8 +15,8 @@ from agentgym.agents.chat import (
     ChatAgent,
     ParsedAction,
     parse_action,
-    turn_seed,
 )
+from agentgym.agents.conversation import turn_seed
 from agentgym.core.agent import Agent, Decision, EpisodeStart
 from agentgym.core.errors import ConfigError
 from agentgym.core.message import Message

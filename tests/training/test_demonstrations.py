@@ -37,7 +37,7 @@ def test_without_noise_everything_is_the_experts() -> None:
 @pytest.mark.parametrize("action_format", ["plain", "tagged"])
 def test_tokens_say_what_was_done_and_strays_are_not_trained(action_format: str) -> None:
     demonstrations = some(12, 0.3)
-    texts = [text for played in demonstrations for text in (*played.observations, *played.actions)]
+    texts = [text for played in demonstrations for text in played.texts]
     tokenizer = train_tokenizer(texts, 512)
 
     def agent(policy: RecitingPolicy) -> ChatAgent:

@@ -104,7 +104,7 @@ def guesser() -> LocalPolicy:
         Demonstration(tasks[n % len(tasks)], n, shown, actions, (True,) * LAMPS)
         for n, actions in enumerate(presses)
     ]
-    tokenizer = train_tokenizer([text for one in guesses for text in (*one.observations, *one.actions)], 300)
+    tokenizer = train_tokenizer([text for one in guesses for text in one.texts], 300)
     sizes = ModelConfig(hidden_size=64, layers=2, heads=2, kv_heads=1, head_dim=32, mlp_size=128)
     model = make_model(sizes, tokenizer, device="cpu")
     episodes = asyncio.run(tokenise(guesses, tokenizer, agent, Lamps))

@@ -43,5 +43,5 @@ def expert_plans(episodes: Sequence[Episode], make_env: Callable[[], AgentEnv], 
     with closing(make_env()) as env:
         for episode in episodes:
             played = demonstrate(env, episode.task, noise=0.0, seed=episode.seed, max_turns=max_turns)
-            plans.append("" if played is None else PLAN.format(plan=", ".join(played.actions)))
+            plans.append("" if played is None else PLAN.format(plan=", ".join(map(str, played.actions))))
     return plans
