@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, Unpack
+from typing import Literal, TypeAlias, Unpack, get_args
 
 from agentgym.agents.chat import ActionFormat, ChatAgent
 from agentgym.agents.planner import PlannerAgent
 from agentgym.agents.react import ReActAgent
 from agentgym.agents.talking import TalkingAgent, TalkingSettings
 from agentgym.agents.toolcalling import ToolCallingAgent
-from agentgym.core.errors import ConfigError
+from agentgym.core.errors import ConfigError, UnknownNameError
 from agentgym.core.policy import Policy
 
 AgentKind: TypeAlias = Literal["chat", "react", "toolcalling", "planner"]
+_KINDS: tuple[AgentKind, ...] = get_args(AgentKind)
+
+
+def agent_kind(name: str) -> AgentKind:
+    """Return the kind called `name`; raises `UnknownNameError`."""
+    for kind in _KINDS:
+        if kind == name:
+            return kind
+    raise UnknownNameError("agent", name, _KINDS)
 
 
 def new_agent(

@@ -12,6 +12,7 @@ import typer
 from agentgym.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from agentgym.agents.kinds import AgentKind
     from agentgym.core.agent import Agent
     from agentgym.policies.endpoint import EndpointPolicy
     from agentgym.policies.local import LocalPolicy
@@ -83,13 +84,22 @@ def is_endpoint(name: str) -> bool:
 
 
 def open_player(
-    name: str, env: str, temperature: float, runs: Path, *, model: str = "", options: EndpointOptions
+    name: str,
+    env: str,
+    temperature: float,
+    runs: Path,
+    *,
+    model: str = "",
+    options: EndpointOptions,
+    kind: AgentKind | None = None,
 ) -> Player:
-    """Return the agent called `name` for the environment with the id `env`."""
+    """Return the player called `name` for the environment with the id `env`; `kind` is the agent around its policy
+    where that is not to be the run's own, or chat."""
     from agentgym.agents.scripted import OracleAgent, RandomAgent
 
     if is_endpoint(name):
-        return _endpoint_player(open_endpoint(name, model, options), temperature, options.max_tokens)
+        endpoint = open_endpoint(name, model, options)
+        return _endpoint_player(endpoint, temperature, options.max_tokens, kind or "chat")
     if model:
         raise UsageError(f"{name} is not behind a URL, so it has no model to choose: got {model!r}.")
     if name == "random":
@@ -104,7 +114,7 @@ def open_player(
     section = run.recipe.environment
     if find_spec(section.id).id != env:
         raise UsageError(f"The run {run.path} was trained in {section.id}, not in {env}; evaluate it there.")
-    agent = make_agent(run.recipe, newest_policy(run), temperature, name=run.name)
+    agent = make_agent(run.recipe, newest_policy(run), temperature, name=run.name, kind=kind)
     return Player(agent, section, run.recipe.rollout.rules)
 
 
@@ -144,15 +154,16 @@ def open_endpoint(name: str, model: str, options: EndpointOptions) -> EndpointPo
     return policy
 
 
-def _endpoint_player(policy: EndpointPolicy, temperature: float, max_tokens: int) -> Player:
+def _endpoint_player(policy: EndpointPolicy, temperature: float, max_tokens: int, kind: AgentKind) -> Player:
     """Return an agent that tells a model which was not trained here what it can do."""
-    from agentgym.agents.chat import ChatAgent
+    from agentgym.agents.kinds import new_agent
     from agentgym.core.policy import Sampling
 
-    agent = ChatAgent(
+    agent = new_agent(
+        kind,
         policy,
         sampling=Sampling(temperature=temperature, max_tokens=max_tokens),
-        action_format="tagged",
+        action_format="tagged" if kind in ("chat", "planner") else "plain",
         show_admissible=True,
         name=policy.model,
     )

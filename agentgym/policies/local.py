@@ -288,7 +288,7 @@ class LocalPolicy:
             prompt_ids=np.array(context.prompt_ids, np.int32),
             completion_ids=np.array(sampled, np.int32),
             logprobs=np.array(row.logprobs, np.float32),
-            message=parse_answer(text, f"{row.lane.name} {len(row.ids)}") if ticket.request.tools else None,
+            message=parse_answer(text, str(len(row.ids))) if ticket.request.tools else None,
         )
 
 

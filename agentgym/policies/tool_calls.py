@@ -33,9 +33,10 @@ def parse_answer(text: str, source: str) -> Message:
 
     The message's content is the text around them, stripped; where there are no calls it is `text` as it is. What
     only looks like a call (other JSON, JSON that cannot be written again such as an infinite number, no end)
-    is content. The ids of the calls are hashes of `source`, which says what was answered, and of the answer.
+    is content. The ids of the calls are hashes of the answer and of `source`, which says where in a conversation it
+    stands: the same play has the same ids.
 
-    >>> message = parse_answer('Now. <tool_call>{"name": "look", "arguments": {}}</tool_call>', "episode 3, turn 1")
+    >>> message = parse_answer('Now. <tool_call>{"name": "look", "arguments": {}}</tool_call>', "after 7 tokens")
     >>> message.content, message.tool_calls[0].name
     ('Now.', 'look')
     >>> parse_answer("<tool_call>look</tool_call>", "").content

@@ -46,6 +46,8 @@ def replay(episode: Episode, env: AgentEnv) -> Difference | None:
     for position, turn in enumerate(episode.turns):
         if found := before_action(position, turn, observation, env.state_key()):
             return found
+        if not env.action_space.contains(turn.action):
+            break  # the environment was never given it: the agent's failure ended the episode
         try:
             observation, reward, terminated, truncated, info = env.step(turn.action)
         except AgentGymError:

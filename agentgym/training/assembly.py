@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from agentgym.agents.kinds import new_agent
+from agentgym.agents.kinds import AgentKind, new_agent
 from agentgym.agents.talking import TalkingAgent
 from agentgym.core.env import AgentEnv
 from agentgym.core.errors import ConfigError
@@ -44,11 +44,13 @@ def env_factory(recipe: Recipe, split: Split = Split.TRAIN) -> Callable[[], Agen
     return factory(recipe.environment.id, split, **recipe.environment.options)
 
 
-def make_agent(recipe: Recipe, policy: Policy, temperature: float, name: str = "") -> TalkingAgent:
-    """Make the recipe's agent around a policy, called `name` or by the recipe's own."""
+def make_agent(
+    recipe: Recipe, policy: Policy, temperature: float, name: str = "", kind: AgentKind | None = None
+) -> TalkingAgent:
+    """Make the recipe's agent around a policy, called `name` or by the recipe's own; `kind` is another one for it."""
     rollout, agent = recipe.rollout, recipe.agent
     return new_agent(
-        agent.kind,
+        kind or agent.kind,
         policy,
         system_prompt=agent.system_prompt,
         sampling=Sampling(temperature=temperature, top_p=rollout.top_p, max_tokens=rollout.max_tokens),

@@ -152,7 +152,7 @@ class RecitingPolicy:
             prompt_ids=np.array(context.prompt_ids, np.int32),
             completion_ids=np.array(spoken, np.int32),
             logprobs=np.zeros(len(spoken), np.float32),
-            message=parse_answer(text, f"{request.session_id} {len(ids)}") if request.tools else None,
+            message=parse_answer(text, str(len(ids))) if request.tools else None,
         )
         self._exchanges[request.session_id] = context.answered(request.messages, ids, completion)
         return completion

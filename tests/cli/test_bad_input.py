@@ -70,6 +70,11 @@ OPTION = r"no option 'dificulty'\. Did you mean 'difficulty'\?"
         ("eval household --policy openai:gpt-x --model gpt-y", r"Name the model once: in openai:gpt-x, or"),
         ("eval household --policy random --model tiny", r"random is not behind a URL, .* got 'tiny'"),
         ("eval household --policy http://127.0.0.1:1/v1 --prices 3", r"Prices are two numbers, .* got '3'"),
+        ("eval household --policy random --agent recat", r"Unknown agent 'recat'\. Did you mean 'react'\?"),
+        (
+            "eval household --policy reference --agent toolcalling",
+            r"offers no tools for the agent 'reference'",
+        ),
         ("eval household --policy random --out runs", r"runs is a folder; give the name of a file in it"),
         ("replay refrence --last", r"Unknown run 'refrence'\. Did you mean 'reference'\?"),
         ("replay reference", r"Give the id of an episode, or --last for the newest one"),

@@ -40,6 +40,16 @@ def test_a_model_plays_and_its_cost_is_told(api: ChatApi, cli: Cli) -> None:
     assert "completion tokens, cost 0.0" in done.out
 
 
+def test_the_agent_around_a_model_can_be_chosen(api: ChatApi, cli: Cli) -> None:
+    words = ["--policy", api.url, "--episodes", "1", "--max-turns", "2"]
+    assert cli("eval", "household", *words, "--agent", "planner").code == 0
+    modules = [str(body["messages"][-1]["content"]).partition("As the ")[2] for body in api.chats]
+    assert sorted({module.partition(",")[0] for module in modules}) == ["executor", "planner", "verifier"]
+    api.chats.clear()
+    assert cli("eval", "household", *words, "--agent", "react").code == 0
+    assert str(api.chats[-1]["messages"][-1]["content"]).startswith("Observation: ")
+
+
 def test_two_models_of_one_server(api: ChatApi, cli: Cli) -> None:
     api.models = ["small", "large"]
     words = ["--policy", api.url, "--model", "large", "--against", api.url, "--against-model", "small"]

@@ -51,15 +51,19 @@ def test_a_call_is_parsed_and_the_conversation_goes_on_from_its_ids(
     assert answer.message == Message("assistant", answer.text)
 
 
-def test_the_same_play_gives_the_same_ids_of_calls_and_another_session_others(
+def test_the_same_play_gives_the_same_ids_of_calls_and_another_context_others(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    async def ids(session: str) -> list[str]:
-        request = GenerationRequest(session, OPENING, tools=TOOLS, dictated=CALL)
+    async def ids(session: str, messages: list[Message]) -> list[str]:
+        request = GenerationRequest(session, messages, tools=TOOLS, dictated=CALL)
         (completion,) = await LocalPolicy(model, tokenizer).generate([request])
         return [call.id for call in completion.tool_calls]
 
-    assert asyncio.run(ids("one")) == asyncio.run(ids("one")) != asyncio.run(ids("two"))
+    assert (
+        asyncio.run(ids("one", OPENING))
+        == asyncio.run(ids("two", OPENING))
+        != asyncio.run(ids("one", OPENING[1:]))
+    )
 
 
 def test_without_tools_nothing_is_parsed(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:

@@ -16,7 +16,8 @@ from agentgym.core.trace import Episode
 from agentgym.policies.local import LocalPolicy
 from agentgym.policies.models import ModelConfig, make_model
 from agentgym.policies.tokenizer import train_tokenizer
-from agentgym.rollout.collect import collect, plan_groups
+from agentgym.rollout.collect import EpisodePlan, collect, plan_groups
+from agentgym.rollout.forks import branch
 from agentgym.training.learner import Learner
 from agentgym.training.packing import pack
 from agentgym.training.recipe import OptimiserSection
@@ -93,6 +94,23 @@ def test_every_completion_is_on_record_as_it_was_sampled(
             expected = full_logprobs(model, context, part.completion_ids.tolist())
             np.testing.assert_allclose(part.logprobs, expected, atol=1e-4)
         assert episode.sampled_tokens == sum(len(given.completion_ids) for given in policy.given[episode.id])
+
+
+def test_an_episode_of_tool_calls_is_forked_with_its_calls_and_their_ids(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    agent = new_agent("toolcalling", LocalPolicy(model, tokenizer), sampling=Sampling(max_tokens=5))
+    told = tuple(agent.write(ToolBoxes().action("peek", box)) for box in (1, 3))
+    plan = EpisodePlan(ToolBoxes.suite.tasks("train")[1], "trunk", "g", 0, told)
+    (trunk,) = asyncio.run(collect([plan], agent, ToolBoxes, concurrency=1, max_turns=3))
+    forks = asyncio.run(collect(branch(trunk, 2, 2), agent, ToolBoxes, concurrency=2, max_turns=3))
+    for fork in forks:
+        assert len(fork.turns) == 3
+        for turn, before in zip(fork.turns[:2], trunk.turns, strict=False):
+            assert turn.action == before.action
+            assert turn.messages_delta == before.messages_delta
+            np.testing.assert_array_equal(turn.completion_ids, before.completion_ids)
+    assert len({fork.turns[2].completion_ids.tobytes() for fork in forks}) == 2
 
 
 @pytest.mark.parametrize(("kind", "env"), PLAYS)
