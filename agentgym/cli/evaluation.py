@@ -13,6 +13,7 @@ from agentgym.cli.console import console, error_console
 from agentgym.cli.options import EnvName, EnvOptions, Seed, SplitName, parse_options, prepare_output
 from agentgym.cli.policies import (
     AgainstModel,
+    AgentName,
     ApiKeyEnv,
     EndpointOptions,
     MaxTokens,
@@ -51,13 +52,7 @@ def evaluate(
     ] = None,
     seed: Seed = 0,
     option: EnvOptions = None,
-    agent: Annotated[
-        str | None,
-        typer.Option(
-            "--agent",
-            help="What acts by the policies: chat, react, toolcalling or planner. Default: the run's own, else chat.",
-        ),
-    ] = None,
+    agent: AgentName = None,
     runs: Annotated[Path, typer.Option("--runs", help="Where runs are looked for by name.")] = Path("runs"),
     out: Annotated[Path | None, typer.Option("--out", help="Write the evaluation as JSON here.")] = None,
     model: Model = "",
@@ -74,16 +69,14 @@ def evaluate(
 
     Example: agentgym eval household --policy oracle --against random --episodes 9
     """
-    from agentgym.agents.kinds import agent_kind
     from agentgym.core.task import Split
     from agentgym.evaluation.runner import evaluate as play
     from agentgym.registry import find_spec
 
     env, split = find_spec(env).id, Split.parse(split)
-    kind = None if agent is None else agent_kind(agent)
     endpoints = EndpointOptions(api_key_env, prices, requests_per_minute, max_tokens)
     players = [
-        open_player(name, env, temperature, runs, model=chosen, options=endpoints, kind=kind)
+        open_player(name, env, temperature, runs, model=chosen, options=endpoints, agent=agent)
         for name, chosen in ((policy, model), (against, against_model))
         if name is not None
     ]

@@ -25,6 +25,13 @@ OPENAI = "openai:"
 _ENDPOINT = re.compile(r"https?://|openai:", re.IGNORECASE)
 _PANEL = "Models behind a URL"
 
+AgentName = Annotated[
+    str | None,
+    typer.Option(
+        "--agent",
+        help="What acts by the policies: chat, react, toolcalling or planner. Default: the run's own, else chat.",
+    ),
+]
 Model = Annotated[
     str, typer.Option("--model", help="Its name; not needed where there is one.", rich_help_panel=_PANEL)
 ]
@@ -91,12 +98,14 @@ def open_player(
     *,
     model: str = "",
     options: EndpointOptions,
-    kind: AgentKind | None = None,
+    agent: str | None = None,
 ) -> Player:
-    """Return the player called `name` for the environment with the id `env`; `kind` is the agent around its policy
-    where that is not to be the run's own, or chat."""
+    """Return the player called `name` for the environment with the id `env`; `agent` is the kind that acts by its
+    policy, where that is not to be the run's own, or chat."""
+    from agentgym.agents.kinds import agent_kind
     from agentgym.agents.scripted import OracleAgent, RandomAgent
 
+    kind = None if agent is None else agent_kind(agent)
     if is_endpoint(name):
         endpoint = open_endpoint(name, model, options)
         return _endpoint_player(endpoint, temperature, options.max_tokens, kind or "chat")
@@ -114,8 +123,8 @@ def open_player(
     section = run.recipe.environment
     if find_spec(section.id).id != env:
         raise UsageError(f"The run {run.path} was trained in {section.id}, not in {env}; evaluate it there.")
-    agent = make_agent(run.recipe, newest_policy(run), temperature, name=run.name, kind=kind)
-    return Player(agent, section, run.recipe.rollout.rules)
+    player = make_agent(run.recipe, newest_policy(run), temperature, name=run.name, kind=kind)
+    return Player(player, section, run.recipe.rollout.rules)
 
 
 def newest_policy(run: Run) -> LocalPolicy:

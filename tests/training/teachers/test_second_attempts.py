@@ -14,6 +14,8 @@ from agentgym.core.trace import Episode
 from agentgym.policies.local import LocalPolicy
 from agentgym.policies.models import LoadedModel
 from agentgym.policies.rendering import ChatRenderer
+from agentgym.rollout.monitor import Monitor
+from agentgym.rollout.rules import Rules
 from agentgym.training.advantages.group import GroupMean
 from agentgym.training.conversations import History, conversations
 from agentgym.training.critique import SecondAttempts, critique
@@ -30,7 +32,7 @@ from tests.training.teachers.conftest import Player, household
 def tries(student: LoadedModel, history: History = "full") -> SecondTries:
     policy = LocalPolicy(student.model, student.tokenizer)
     agent = ChatAgent(policy, sampling=Sampling(temperature=1.0, max_tokens=6), history=history)
-    return SecondTries(agent, ChatRenderer(student.tokenizer), household, 3, 4)
+    return SecondTries(agent, ChatRenderer(student.tokenizer), household, 3, 4, Rules(), Monitor())
 
 
 def test_a_critique_tells_outcome_actions_and_what_had_no_effect(student: LoadedModel, play: Player) -> None:
