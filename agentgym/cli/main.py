@@ -18,6 +18,7 @@ from agentgym.cli.bench import app as bench
 from agentgym.cli.console import error_console, show_error
 from agentgym.cli.environments import check, envs, play
 from agentgym.cli.evaluation import evaluate
+from agentgym.cli.gateway import gateway
 from agentgym.cli.recipes import app as recipes
 from agentgym.cli.replay import replay
 from agentgym.cli.training import quickstart, train
@@ -31,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (quickstart, envs, play, check, replay, train):
+for command in (quickstart, envs, play, check, replay, train, gateway):
     app.command()(command)
 app.command(name="eval")(evaluate)
 app.add_typer(recipes, name="recipes")

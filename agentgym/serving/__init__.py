@@ -1,0 +1,1 @@
+"""Servers: the gateway, through which agents of any make play and are trained."""
