@@ -56,27 +56,37 @@ def branch_off(plan: EpisodePlan, trunk: Episode, turn: int, trail: Sequence[Sto
         plan,
         seed=trunk.seed,
         agent_seed=plan.seed if plan.agent_seed is None else plan.agent_seed,
-        prefix=tuple(_answer(trunk, number) for number in range(turn)),
+        prefix=tuple(_told(trunk, number) for number in range(turn)),
         start=Start(past, here.observation, here.state_key, stops, _origin(trunk, turn)) if past else None,
     )
 
 
-def _answer(episode: Episode, number: int) -> Dictation:
-    """Return the token ids that a turn's answer was sampled as, or else its text."""
-    turn: Turn = episode.turns[number]
-    if turn.thoughts:
+def forkable(episode: Episode) -> int:
+    """Return how many turns, from the first one on, an episode can be forked at: all those before which every turn is
+    one answer that was kept."""
+    untold = (number for number, turn in enumerate(episode.turns, 1) if _answer(turn) is None)
+    return min(next(untold, len(episode.turns)), len(episode.turns))
+
+
+def _told(episode: Episode, number: int) -> Dictation:
+    answer = _answer(episode.turns[number])
+    if answer is None:
         raise NotForkableError(
-            f"Turn {number} of episode {episode.id} has several completions, and only one can be told again; fork "
-            "episodes of an agent that answers at once."
+            f"Turn {number} of episode {episode.id} cannot be told again: it kept neither tokens nor text of an answer, "
+            "or several completions, of which only one can be told. Fork the episode at an earlier turn."
         )
+    return answer
+
+
+def _answer(turn: Turn) -> Dictation | None:
+    """Return the token ids that a turn's answer was sampled as, or else its text; None where that does not tell all."""
+    if turn.thoughts:
+        return None
     if len(turn.completion_ids):
         return tuple(turn.completion_ids.tolist())
     if turn.messages_delta and turn.messages_delta[-1].role == "assistant":
         return turn.messages_delta[-1].content
-    raise NotForkableError(
-        f"Turn {number} of episode {episode.id} kept neither the tokens nor the text of its answer, so its conversation "
-        "cannot be told again; fork episodes of a chat agent."
-    )
+    return None
 
 
 def _origin(trunk: Episode, turn: int) -> Origin:

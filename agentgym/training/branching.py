@@ -19,7 +19,7 @@ from pydantic import Field
 from agentgym.core.trace import Episode
 from agentgym.rollout.branching import branch_probability
 from agentgym.rollout.collect import EpisodePlan, derive_seed
-from agentgym.rollout.forks import branch_off
+from agentgym.rollout.forks import branch_off, forkable
 from agentgym.rollout.start import Stop
 from agentgym.training.parts import Part
 
@@ -173,19 +173,19 @@ class LoneSteps(FromTrunks, name="lone_steps"):
 
 
 def own_turns(group: Sequence[Played], since: int = 1) -> list[Fork]:
-    """Return the turns that were the policy's own choice in scored episodes, member by member; of a branch, those
-    `since` so many turns after it left its trunk, and of others after their first one."""
+    """Return the turns that were the policy's own choice in scored episodes and can be forked at, member by member; of
+    a branch, those `since` so many turns after it left its trunk, and of others after their first one."""
     return [
         Fork(number, member)
         for member, (episode, _) in enumerate(group)
         if episode.outcome.scored
-        for number, turn in enumerate(episode.turns)
+        for number, turn in enumerate(episode.turns[: forkable(episode)])
         if turn.loss_mask.any() and number >= since + (episode.origin.turn if episode.origin else 0)
     ]
 
 
 def branching_turn(trunk: Episode) -> int | None:
     """Return the turn (from 0) at which a group branches, by the episode's own seed; None without own turns."""
-    own = [number for number, turn in enumerate(trunk.turns) if turn.loss_mask.any()]
+    own = [number for number, turn in enumerate(trunk.turns[: forkable(trunk)]) if turn.loss_mask.any()]
     random = np.random.default_rng(derive_seed(trunk.seed, "branch"))
     return own[int(random.integers(len(own)))] if own else None

@@ -21,14 +21,14 @@ from agentgym.core.env import AgentEnv, Stepping, StepResult
 from agentgym.core.errors import NotForkableError, UsageError
 from agentgym.core.policy import Sampling
 from agentgym.core.task import Task
-from agentgym.core.trace import Episode, Origin, Outcome, Turn
+from agentgym.core.trace import Episode, Origin, Outcome, Thought, Turn
 from agentgym.environments.household.env import HouseholdEnv
 from agentgym.policies.local import LocalPolicy
 from agentgym.policies.models import ModelConfig, make_model
 from agentgym.policies.tokenizer import train_tokenizer
 from agentgym.rollout.collect import EpisodePlan, Trails, collect
 from agentgym.rollout.episode import run_episode
-from agentgym.rollout.forks import branch, branch_off
+from agentgym.rollout.forks import branch, branch_off, forkable
 from agentgym.rollout.rules import Rules
 
 TURNS = 6
@@ -256,7 +256,7 @@ def test_whoever_cannot_go_on_is_told_so(
     scripted = asyncio.run(
         run_episode(household(), OracleAgent(), task, episode_id="o", group_id="g", seed=0, max_turns=4)
     )
-    with pytest.raises(NotForkableError, match="Turn 0 of episode o kept neither the tokens nor the text"):
+    with pytest.raises(NotForkableError, match="Turn 0 of episode o cannot be told again"):
         branch(scripted, 2, 1)
     other = ChatAgent(policy, system_prompt="Be brief.", sampling=Sampling(max_tokens=6))
     for trail in ((), trails["trunk"]):
@@ -293,6 +293,23 @@ def test_a_plan_keeps_its_own_name_and_seed(trunk: tuple[Episode, Trails], task:
     assert (forked.episode_id, forked.group_id, forked.seed, forked.agent_seed) == ("mine", "ours", 11, 5)
     assert branch_off(replace(plan, agent_seed=0), trunk[0], 2).agent_seed == 0
     assert [len(answer) for answer in forked.prefix] == [len(t.completion_ids) for t in trunk[0].turns[:2]]
+
+
+def test_a_turn_of_several_completions_ends_what_can_be_forked(trunk: tuple[Episode, Trails]) -> None:
+    whole, _ = trunk
+    assert forkable(whole) == TURNS
+    first = whole.turns[0]
+    thought = Thought(0, 0, first.prompt_ids, first.completion_ids, first.logprobs, first.loss_mask)
+    turns = list(whole.turns)
+    turns[3] = replace(turns[3], thoughts=(thought,))
+    retried = replace(whole, turns=turns)
+    assert forkable(retried) == 4
+    assert len(branch(retried, 3, 2)) == 2, "before that turn"
+    with pytest.raises(NotForkableError, match=r"Turn 3 .* several completions"):
+        branch(retried, 4, 1)
+    last = replace(whole, turns=[*whole.turns[:-1], replace(whole.turns[-1], thoughts=(thought,))])
+    assert forkable(last) == TURNS
+    assert forkable(replace(whole, turns=())) == 0
 
 
 def test_branches_share_their_keys_and_values(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentgym.core.trace import Episode, Origin, Outcome, Turn
+from agentgym.core.trace import Episode, Origin, Outcome, Thought, Turn
 from agentgym.rollout.collect import EpisodePlan
 from agentgym.training.branching import (
     EntropyRise,
@@ -105,6 +105,16 @@ def test_a_branch_is_branched_after_its_own_first_turn(make_episode: EpisodeMake
     assert own_turns(group) == [Fork(n, 0) for n in (1, 2, 3, 4)] + [Fork(n, 1) for n in (3, 4)]
     made = {Fork(2, 0)}
     assert set(ALWAYS.forks(group, 99, VOCABULARY, 0)) == set(own_turns(group)) - made
+
+
+def test_only_turns_that_can_be_forked_at_branch(make_episode: EpisodeMaker) -> None:
+    episode = make_episode(1, 5)
+    retried = with_turns(episode, thoughts=[(), (), (Thought(0, 0, *[np.empty(0, np.int32)] * 4),), (), ()])  # type: ignore[arg-type]
+    assert ALWAYS.forks(group_of(retried), 99, VOCABULARY, 0) == [Fork(1, 0), Fork(2, 0)]
+    turns = {
+        RandomTurn().forks(group_of(replace(retried, seed=n)), 1, VOCABULARY, 0)[0].turn for n in range(40)
+    }
+    assert turns == {0, 1, 2}
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
