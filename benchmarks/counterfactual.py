@@ -30,7 +30,7 @@ from agentgym.training.advantages.base import Advantage
 from agentgym.training.advantages.group import GroupMean
 from agentgym.training.advantages.hierarchy import Hierarchy
 from agentgym.training.advantages.step import StepGroup
-from agentgym.training.assembly import env_factory, make_agent, make_policy, newest_weights, open_model
+from agentgym.training.assembly import env_factory, make_agent, newest_weights, open_model
 from agentgym.training.progress import Silent
 from agentgym.training.recipe import Recipe, load_recipe
 from agentgym.training.rollouts import Rollouts
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ],
         )
         weights = str(run.warm_start) if options.warm_start else newest_weights(str(run.path))
-        policy = make_policy(recipe, open_model(recipe, weights))
+        policy = LocalPolicy(*open_model(recipe, weights))
         report(branching, play(run, recipe, policy, options.continuations), table)
     Console().print(table)
 

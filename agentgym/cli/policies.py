@@ -129,11 +129,12 @@ def open_player(
 
 def newest_policy(run: Run) -> LocalPolicy:
     """Open the policy that a run's last checkpoint holds."""
-    from agentgym.training.assembly import make_policy, open_model
+    from agentgym.policies.local import LocalPolicy
+    from agentgym.training.assembly import open_model
     from agentgym.training.checkpoint import latest_checkpoint
 
     latest = latest_checkpoint(run.checkpoints)
-    policy = make_policy(run.recipe, open_model(run.recipe, str(latest.path)))
+    policy = LocalPolicy(*open_model(run.recipe, str(latest.path)))
     policy.set_version(latest.iteration)
     return policy
 

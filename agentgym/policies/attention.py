@@ -1,11 +1,11 @@
-"""Attention over key/value caches that stay in slots, one slot for each conversation.
+"""Attention over keys and values that stay in slots, one slot for each conversation.
 
 The tokens of many conversations go through the model as one packed row, without padding. transformers
 lets a model's attention be swapped by name; the function here writes the new keys and values into the
-slots and attends from there. Neighbouring slots are attended in one call (a *run*), straight from the
-cache, without copying it.
+slots and attends from there. Neighbouring slots of one size are attended in one call (a *run*), straight
+from the cache, without copying it.
 
-Shapes: N packed tokens; S slots; T cached positions; H query heads; K key/value heads; D head size;
+Shapes: N packed tokens; S slots of one size; T cached positions; H query heads; K key/value heads; D head size;
 R slots in a run; L most new tokens of one slot in a run.
 """
 
@@ -22,7 +22,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
 from agentgym.core.errors import ConfigError
-from agentgym.policies.kv_cache import RowSpan, SlotCache, TokenPlaces
+from agentgym.policies.kv_cache import KeyValueCache, LayerCache, RowSpan, TokenPlaces
 
 ATTENTION_NAME = "agentgym_slots"
 
@@ -37,6 +37,8 @@ _QUERY_WEIGHT = 0.5
 class Run:
     """Neighbouring slots `[first, last)` attended in one call; their tokens are `[start, stop)` of the pack."""
 
+    size: int
+    """Positions of a slot."""
     first: int
     last: int
     start: int
@@ -69,23 +71,22 @@ class Run:
 class PackedBatch:
     """What the attention of one forward needs, passed through the model as a keyword."""
 
-    cache: SlotCache
+    cache: KeyValueCache
     places: TokenPlaces
     runs: list[Run]
 
 
-def pack(cache: SlotCache, rows: Sequence[RowSpan], device: torch.device) -> PackedBatch:
-    """Plan the attention of `rows`, packed in this order. Slots must ascend within each planned run."""
-    slots = np.array([row.slot for row in rows])
+def pack(cache: KeyValueCache, rows: Sequence[RowSpan], device: torch.device) -> PackedBatch:
+    """Plan the attention of `rows`, packed in this order; best sorted by the size of their slots and their place."""
+    slots = np.array([row.extent.slot for row in rows])
     cached = np.array([row.cached for row in rows])
     new = np.array([row.new for row in rows])
     starts = np.concatenate([[0], np.cumsum(new)])
     position_N = token_positions(rows)
-    places = TokenPlaces(
-        torch.from_numpy(np.repeat(slots, new)).to(device), torch.from_numpy(position_N).to(device)
-    )
+    start_N, size_N = (np.repeat([row.extent[part] for row in rows], new) for part in (0, 1))
+    places = TokenPlaces(*(torch.from_numpy(array).to(device) for array in (start_N, size_N, position_N)))
     call_bytes = _CALL_BYTES_CPU if device.type == "cpu" else _CALL_BYTES_DEVICE
-    call_cost = call_bytes / cache.bytes_per_position
+    call_cost = call_bytes / cache.bytes_per_layer_position
     runs: list[Run] = []
     for first, last in plan_runs(rows, call_cost):
         low, high = int(slots[first]), int(slots[last - 1]) + 1
@@ -98,6 +99,7 @@ def pack(cache: SlotCache, rows: Sequence[RowSpan], device: torch.device) -> Pac
         dense = stop - start == visible.size
         runs.append(
             Run(
+                rows[first].extent.size,
                 low,
                 high,
                 start,
@@ -119,8 +121,9 @@ def token_positions(rows: Sequence[RowSpan]) -> np.ndarray[Any, np.dtype[np.int6
 
 
 def plan_runs(rows: Sequence[RowSpan], call_cost: float) -> Iterator[tuple[int, int]]:
-    """Split rows into stretches `[first, last)` with ascending slots that are cheapest attended together.
+    """Split rows into stretches `[first, last)` that are cheapest attended together.
 
+    The slots of a stretch have one size and ascend.
     `call_cost` is what one more call costs, in positions read. Rows that only decode and rows with many
     new tokens are best given in two blocks: their shapes do not mix well.
     """
@@ -129,15 +132,16 @@ def plan_runs(rows: Sequence[RowSpan], call_cost: float) -> Iterator[tuple[int, 
     cost = 0.0
     for index, row in enumerate(rows):
         alone = call_cost + _work(1, row.new, row.cached + row.new)
-        if index > first and row.slot > rows[index - 1].slot:
+        slot, before = row.extent.slot, rows[index - 1].extent
+        if index > first and row.extent.size == before.size and slot > before.slot:
             merged_width, merged_length = max(width, row.new), max(length, row.cached + row.new)
-            merged = call_cost + _work(row.slot + 1 - low, merged_width, merged_length)
+            merged = call_cost + _work(slot + 1 - low, merged_width, merged_length)
             if merged <= cost + alone:
                 width, length, cost = merged_width, merged_length, merged
                 continue
         if index > first:
             yield first, index
-        first, low, width, length, cost = index, row.slot, row.new, row.cached + row.new, alone
+        first, low, width, length, cost = index, slot, row.new, row.cached + row.new, alone
     if rows:
         yield first, len(rows)
 
@@ -167,40 +171,29 @@ def slot_attention(
             f"set max_context to at most {sliding_window}, got {cache.max_context}."
         )
     layer: Any = module.layer_idx
-    keys_SKTD, values_SKTD = cache.write(
-        layer, key_1KND[0].transpose(0, 1), value_1KND[0].transpose(0, 1), slot_batch.places
-    )
+    held = cache.write(layer, key_1KND[0].transpose(0, 1), value_1KND[0].transpose(0, 1), slot_batch.places)
     query_NHD = query_1HND[0].transpose(0, 1)
     scale = query_NHD.shape[-1] ** -0.5 if scaling is None else scaling
-    return attend(query_NHD, keys_SKTD, values_SKTD, slot_batch.runs, scale)[None], None
+    return attend(query_NHD, held, slot_batch.runs, scale)[None], None
 
 
-def attend(
-    query_NHD: torch.Tensor,
-    keys_SKTD: torch.Tensor,
-    values_SKTD: torch.Tensor,
-    runs: Sequence[Run],
-    scale: float,
-) -> torch.Tensor:
+def attend(query_NHD: torch.Tensor, held: LayerCache, runs: Sequence[Run], scale: float) -> torch.Tensor:
     """Attend from packed tokens to their slots, run by run; returns `[N, H, D]`."""
-    parts = [_attend_run(query_NHD, keys_SKTD, values_SKTD, run, scale) for run in runs]
+    parts = [_attend_run(query_NHD, held, run, scale) for run in runs]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def _attend_run(
-    query_NHD: torch.Tensor, keys_SKTD: torch.Tensor, values_SKTD: torch.Tensor, run: Run, scale: float
-) -> torch.Tensor:
+def _attend_run(query_NHD: torch.Tensor, held: LayerCache, run: Run, scale: float) -> torch.Tensor:
     slots, new = run.last - run.first, run.new
     query = query_NHD[run.start : run.stop]
     heads, size = query.shape[1:]
     if run.scatter is not None:
         query = query.new_zeros(slots * new, heads, size).index_copy_(0, run.scatter, query)
     # Query heads that share a key head become further queries of it: no repeated keys.
-    kv_heads = keys_SKTD.shape[1]
+    kv_heads = held.kv_heads
     groups = heads // kv_heads
     grouped = query.view(slots, new, heads, size).transpose(1, 2).reshape(slots, kv_heads, groups * new, size)
-    keys = keys_SKTD[run.first : run.last, :, : run.length]
-    values = values_SKTD[run.first : run.last, :, : run.length]
+    keys, values = (part[run.first : run.last, :, : run.length] for part in held.slots(run.size))
     attend = _attend_few if new == 1 and query.device.type == "cpu" else _attend_many
     out = attend(grouped, keys, values, run.mask(groups, query.dtype), scale)
     out_NHD = out.reshape(slots, heads, new, -1).transpose(1, 2).reshape(slots * new, heads, -1)

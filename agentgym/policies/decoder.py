@@ -20,7 +20,7 @@ from torch.nn.functional import embedding, linear, rms_norm, silu
 from transformers import PreTrainedModel
 
 from agentgym.policies.attention import PackedBatch, attend, pack, token_positions
-from agentgym.policies.kv_cache import RowSpan, SlotCache
+from agentgym.policies.kv_cache import KeyValueCache, RowSpan
 
 # Rotary frequencies that stay the same for every length.
 _STATIC_ROTARY = ("default", "linear", "llama3", "yarn")
@@ -62,9 +62,9 @@ class Decoder:
         self._amplitude = torch.tensor(float(rotary.attention_scaling), device=self._device)
 
     def __call__(
-        self, cache: SlotCache, spans: Sequence[RowSpan], ids: Sequence[int], keep: Sequence[int]
+        self, cache: KeyValueCache, spans: Sequence[RowSpan], ids: Sequence[int], keep: Sequence[int]
     ) -> torch.Tensor:
-        """Feed packed tokens and return logits `[len(keep), V]` after the last token of the spans `keep`."""
+        """Feed packed tokens and return the logits `[len(keep), V]` after those numbered `keep`."""
         if self._stale:
             self._take_weights()
         batch = pack(cache, spans, self._device)
@@ -73,9 +73,8 @@ class Decoder:
         hidden_NE = embedding(torch.tensor(ids, device=self._device), self._embedding_VE)
         for index, layer in enumerate(self._layers):
             hidden_NE = layer(index, hidden_NE, rotation_N1F, batch)
-        last_N = torch.tensor([span.new for span in spans]).cumsum(0) - 1
-        kept_N = last_N[list(keep)].to(self._device)
-        return self._head(self._norm(hidden_NE.index_select(0, kept_N)))
+        kept = torch.tensor(keep, dtype=torch.long, device=self._device)
+        return self._head(self._norm(hidden_NE.index_select(0, kept)))
 
 
 class _Product:
@@ -152,10 +151,8 @@ class _Layer:
             heads_NJD = self.head_norm(heads_NJD)
         pairs_NJF = torch.view_as_complex(heads_NJD.view(tokens, rotated, -1, 2)) * rotation_N1F
         heads_NJD = torch.view_as_real(pairs_NJF).flatten(2).to(hidden_NE.dtype)
-        keys, values = batch.cache.write(
-            index, heads_NJD[:, self.heads :], projected[:, rotated:], batch.places
-        )
-        attended_NHD = attend(heads_NJD[:, : self.heads], keys, values, batch.runs, self.scale)
+        held = batch.cache.write(index, heads_NJD[:, self.heads :], projected[:, rotated:], batch.places)
+        attended_NHD = attend(heads_NJD[:, : self.heads], held, batch.runs, self.scale)
         hidden_NE = self.leave(attended_NHD.reshape(tokens, -1)) + hidden_NE
         gate, up = self.gate_and_up(self.before_mlp(hidden_NE)).chunk(2, dim=-1)
         return self.down(silu(gate).mul_(up)).add_(hidden_NE)

@@ -7,19 +7,19 @@ text; `LocalPolicy` puts messages and an event loop around it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any
 
 import torch
 
 from agentgym.core.errors import InferenceFault
 from agentgym.core.policy import FinishReason, Sampling
-from agentgym.policies.kv_cache import RowSpan, SlotCache
+from agentgym.policies.extents import Extent
+from agentgym.policies.kv_cache import KeyValueCache, RowSpan
+from agentgym.policies.lanes import Lane, LaneTable
 from agentgym.policies.packed import Forward
 from agentgym.policies.sampling import sample_tokens
-from agentgym.policies.slots import Lane, SlotTable
 
 
 @dataclass(slots=True)
@@ -33,8 +33,10 @@ class EngineStats:
     decoded_tokens: int = 0
     """Sampled tokens fed back into the model."""
     sampled_tokens: int = 0
+    shared_tokens: int = 0
+    """Context tokens whose keys and values were copied from another conversation."""
     evictions: int = 0
-    """Idle conversations that lost their cache to others."""
+    """Conversations that lost their cache to others before they ended."""
 
     @property
     def computed_tokens(self) -> int:
@@ -55,10 +57,9 @@ class Row:
     sampling: Sampling
     uniforms: Sequence[float]
     """One number in [0, 1) for each token that may be sampled."""
-    version: int
-    opening: tuple[int, ...] = ()
-    """The context but for its last token, where the conversation has none of it cached."""
     logprobs: list[float] = field(default_factory=list[float])
+    versions: list[int] = field(default_factory=list[int])
+    """The version of the weights behind each sampled token."""
     finish: FinishReason | None = None
     fault: InferenceFault | None = None
 
@@ -68,29 +69,65 @@ class Row:
         return self.ids[self.prompt_length :]
 
 
+# Tokens of the blocks that are computed alone in deterministic mode. Divides every extent.
+_BLOCK = 8
+_PADDING_ID = 0
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one forward takes: the rows with their spans, and the packed tokens."""
+
+    rows: list[Row] = field(default_factory=list[Row])
+    spans: list[RowSpan] = field(default_factory=list[RowSpan])
+    ids: list[int] = field(default_factory=list[int])
+    complete: list[Row] = field(default_factory=list[Row])
+    """Rows of which nothing is left to feed."""
+    last: list[int] = field(default_factory=list[int])
+    """The packed place of each complete row's last token."""
+
+    def add(self, row: Row, span: RowSpan) -> None:
+        ids = row.ids[span.cached : span.cached + span.new]
+        if span.cached + len(ids) == len(row.ids):
+            self.complete.append(row)
+            self.last.append(len(self.ids) + len(ids) - 1)
+        self.rows.append(row)
+        self.spans.append(span)
+        self.ids += ids
+        self.ids += [_PADDING_ID] * (span.new - len(ids))
+
+
 class Engine:
     """Samples for many conversations at once over one model.
 
-    `max_sessions` conversations keep their keys and values; beyond that, the ones idle for longest lose
-    them and are computed anew when they go on. One forward takes at most `max_batch_tokens` tokens.
+    Conversations keep their keys and values in `cache`; those that are not in use lose them where the cache
+    is full, and are computed anew when they go on. One forward takes at most `max_batch_tokens` tokens.
+    `version` is stamped on the tokens.
+
+    Sums of floating-point numbers depend on their order, and matrix kernels choose it by the shape of what
+    they are given: the last bits of a log-probability depend on the company in a batch. With `deterministic`
+    they do not: every token is computed in a block of its own conversation, at the same place among as many
+    tokens, whatever else there is and whenever that is. It takes several times as long.
     """
 
     def __init__(
         self,
         forward: Forward,
+        cache: KeyValueCache,
         stop_ids: Sequence[int],
         *,
-        max_sessions: int,
-        max_context: int,
         max_batch_tokens: int,
+        deterministic: bool = False,
+        version: int = 0,
     ) -> None:
         self.forward = forward
-        self.stats = EngineStats()
+        self.version = version
+        self.lanes = LaneTable(cache)
+        self._stats = EngineStats()
+        self.cache = cache
         self._stop_ids = frozenset(stop_ids)
-        self._max_context = max_context
         self._max_batch_tokens = max_batch_tokens
-        self._cache = SlotCache(max_sessions, max_context)
-        self.slots = SlotTable(self._cache)
+        self._deterministic = deterministic
         self._waiting: list[Row] = []
         self._active: list[Row] = []
 
@@ -99,12 +136,17 @@ class Engine:
         """Whether any answer is unfinished."""
         return bool(self._waiting or self._active)
 
+    @property
+    def stats(self) -> EngineStats:
+        """What has been computed so far."""
+        self._stats.evictions = self.lanes.evictions
+        self._stats.shared_tokens = self.lanes.shared_tokens
+        return self._stats
+
     def submit(self, row: Row) -> None:
         """Queue an answer."""
         # At least one token is fed, so that there is something to sample from.
-        self.slots.keep(row.lane, min(row.known, len(row.ids) - 1))
-        if row.lane.cached == 0:
-            row.opening = tuple(row.ids[:-1])
+        self.lanes.keep(row.lane, min(row.known, len(row.ids) - 1))
         self._waiting.append(row)
 
     def cancel(self, row: Row) -> None:
@@ -112,134 +154,165 @@ class Engine:
         for rows in (self._waiting, self._active):
             if row in rows:
                 rows.remove(row)
-        self.slots.keep(row.lane, row.known)
-        self.slots.rest(row.lane)
+        self.lanes.keep(row.lane, row.known)
+        self.lanes.rest(row.lane, row.ids)
 
-    def invalidate(self) -> None:
-        """Drop all keys and values, and whatever else was made from other weights."""
+    def weights_changed(self, version: int) -> None:
+        """Drop all that other weights made; answers under way go on with the new ones."""
+        self.version = version
         self.forward.weights_changed()
-        self.slots.forget_idle()
-        for row in (*self._waiting, *self._active):
-            self.slots.keep(row.lane, 0)
+        self._drop_caches()
 
     def drop_all(self) -> list[Row]:
         """Forget every unfinished answer and return them."""
         rows = [*self._active, *self._waiting]
         self._active, self._waiting = [], []
         for row in rows:
-            self.slots.keep(row.lane, 0)
-            self.slots.rest(row.lane)
+            self.lanes.drop(row.lane)
         return rows
 
     @torch.inference_mode()
     def step(self) -> list[Row]:
-        """Run one forward and return the answers it finished (with `finish` or `fault` set)."""
+        """Feed the next tokens and return the answers that this finished (with `finish` or `fault` set)."""
         self._admit()
-        rows, spans = self._schedule()
-        assert rows or not self.busy, "every waiting answer is blocked"
-        if not rows:
-            return []
-        complete = [
-            index
-            for index, (row, span) in enumerate(zip(rows, spans, strict=True))
-            if span.cached + span.new == len(row.ids)
-        ]
-        ids = [
-            token
-            for row, span in zip(rows, spans, strict=True)
-            for token in row.ids[span.cached : span.cached + span.new]
-        ]
-        self._cache.reserve(max(s.slot for s in spans) + 1, max(s.cached + s.new for s in spans))
-        logits = self.forward(self._cache, spans, ids, complete)
-        self._count(rows, spans)
-        for row, span in zip(rows, spans, strict=True):
-            row.lane.cached += span.new
-        return self._sample([rows[index] for index in complete], logits)
+        chosen = self._choose()
+        assert chosen or not self.busy, "every waiting answer is blocked"
+        finished: list[Row] = []
+        for batch in self._in_blocks(chosen) if self._deterministic else self._together(chosen):
+            logits = self.forward(self.cache, batch.spans, batch.ids, batch.last)
+            self._stats.forwards += 1
+            for row, span in zip(batch.rows, batch.spans, strict=True):
+                self._advance(row, min(span.cached + span.new, len(row.ids)))
+            finished += self._sample(batch.complete, logits)
+        return finished
 
     def _admit(self) -> None:
-        """Move waiting answers to the active ones, as far as there are slots."""
-        for row in self._waiting:
-            if row.lane.slot is not None:
-                self.slots.use(row.lane)  # safe from the newcomers
-        still: list[Row] = []
-        for row in self._waiting:
-            fresh = row.lane.cached == 0
-            if (fresh and self.slots.computing(row.lane, row.opening)) or not self.slots.use(row.lane):
-                still.append(row)
+        """Move waiting answers to the active ones, as far as there is room."""
+        waiting, self._waiting = self._waiting, []
+        for place, row in enumerate(waiting):
+            if self.lanes.awaited(row.lane, row.ids):
+                self._waiting.append(row)
                 continue
-            if fresh:
-                self.slots.share(row.lane, row.opening)
+            if not self._use(row.lane, len(row.ids), alone=not self._active):
+                self._waiting += waiting[place:]
+                return
+            self.lanes.share(row.lane, row.ids)
+            self.lanes.announce(row.lane, row.ids)
             self._active.append(row)
-        self._waiting = still
-        self.stats.evictions = self.slots.evictions
 
-    def _schedule(self) -> tuple[list[Row], list[RowSpan]]:
-        """Choose what to feed: oldest answers first, within the token limit.
+    def _use(self, lane: Lane, length: int, *, alone: bool) -> bool:
+        """Give a lane room. If it is alone, it gets that in any case, at worst by computing all anew."""
+        if self.lanes.use(lane, length):
+            return True
+        if not alone:
+            return False
+        self.lanes.drop(lane)
+        self.lanes.evictions += 1
+        return self.lanes.use(lane, length)
 
-        The chosen rows come in slot order, those with one new token first (see `plan_runs`).
-        """
+    def _choose(self) -> list[tuple[Row, int]]:
+        """Choose what to feed, oldest answers first, within the token limit: rows, and how many tokens of each."""
         budget = self._max_batch_tokens
-        chosen: list[tuple[bool, int, Row, RowSpan]] = []
-        for row in self._active:
-            if budget <= 0:
-                break
-            slot, cached = row.lane.slot, row.lane.cached
-            assert slot is not None  # active rows hold slots
-            new = min(len(row.ids) - cached, budget)
+        chosen: list[tuple[Row, int]] = []
+        # Rows may be put off on the way, always from the end.
+        while budget > 0 and len(chosen) < len(self._active) and self._make_room(self._active[len(chosen)]):
+            row = self._active[len(chosen)]
+            new = min(len(row.ids) - row.lane.cached, budget)
             budget -= new
-            chosen.append((new > 1, slot, row, RowSpan(slot, cached, new)))
-        chosen.sort(key=lambda entry: entry[:2])
-        return [entry[2] for entry in chosen], [entry[3] for entry in chosen]
+            chosen.append((row, new))
+        return chosen
 
-    def _count(self, rows: Sequence[Row], spans: Sequence[RowSpan]) -> None:
-        total = sum(span.new for span in spans)
-        prefilled = sum(
-            max(0, min(span.cached + span.new, row.prompt_length) - span.cached)
-            for row, span in zip(rows, spans, strict=True)
-        )
-        self.stats.forwards += 1
-        self.stats.prefilled_tokens += prefilled
-        self.stats.decoded_tokens += total - prefilled
+    def _together(self, chosen: Sequence[tuple[Row, int]]) -> Iterator[_Batch]:
+        """Yield one batch of all, those with one new token first, by the size and place of their extents.
+
+        So there are few runs (see `plan_runs`).
+        """
+        spans = [(row, RowSpan(_extent(row), row.lane.cached, new)) for row, new in chosen]
+        spans.sort(key=lambda entry: (entry[1].new > 1, entry[1].extent.size, entry[1].extent.start))
+        batch = _Batch()
+        for row, span in spans:
+            batch.add(row, span)
+        if batch.rows:
+            yield batch
+
+    def _in_blocks(self, chosen: Sequence[tuple[Row, int]]) -> Iterator[_Batch]:
+        """Yield a batch for each block of each row, filled up with tokens that nobody looks back to."""
+        for row, new in chosen:
+            stop = row.lane.cached + new
+            for start in range(row.lane.cached // _BLOCK * _BLOCK, stop, _BLOCK):
+                batch = _Batch()
+                batch.add(row, RowSpan(_extent(row), start, _BLOCK))
+                yield batch
+
+    def _make_room(self, row: Row) -> bool:
+        """Give an active row room for its tokens, if need be by putting younger rows off; false where it is put off."""
+        while not self._use(row.lane, len(row.ids), alone=len(self._active) == 1):
+            youngest = self._active.pop()
+            self._waiting.insert(0, youngest)
+            self.lanes.drop(youngest.lane)
+            self.lanes.evictions += 1
+            if youngest is row:
+                return False
+        return True
+
+    def _advance(self, row: Row, cached: int) -> None:
+        """Note that the first `cached` tokens of a row are cached now."""
+        prompt = range(row.lane.cached, min(cached, row.prompt_length))
+        self._stats.prefilled_tokens += len(prompt)
+        self._stats.decoded_tokens += cached - row.lane.cached - len(prompt)
+        row.lane.cached = cached
 
     def _sample(self, rows: Sequence[Row], logits_BV: torch.Tensor) -> list[Row]:
         """Append one token to each row; return the rows that are finished by it."""
         if not rows:
             return []
         device = logits_BV.device
-        sampled: Any = sample_tokens(
+        sampled = sample_tokens(
             logits_BV,
             torch.tensor([row.uniforms[len(row.logprobs)] for row in rows], device=device),
             torch.tensor([row.sampling.temperature for row in rows], device=device),
             torch.tensor([row.sampling.top_p for row in rows], device=device),
         )
-        self.stats.sampled_tokens += len(rows)
-        finished: list[Row] = []
-        drawn = zip(rows, sampled.ids_B.tolist(), sampled.logprobs_B.tolist(), strict=True)
-        for row, token, logprob in drawn:
-            row.ids.append(token)
-            row.logprobs.append(logprob)
-            if not isfinite(logprob):
-                self._fail(row)
-            elif token in self._stop_ids:
-                row.finish = FinishReason.STOP
-            elif len(row.logprobs) >= row.sampling.max_tokens:
-                row.finish = FinishReason.LENGTH
-            elif len(row.ids) >= self._max_context:
-                row.finish = FinishReason.CONTEXT
-            else:
-                continue
-            finished.append(row)
+        self._stats.sampled_tokens += len(rows)
+        drawn = zip(rows, _listed(sampled.ids_B), _listed(sampled.logprobs_B), strict=True)
+        finished = [row for row, token, logprob in drawn if self._append(row, int(token), logprob)]
         for row in finished:
-            self.slots.rest(row.lane)
+            self.lanes.rest(row.lane, row.ids)
         if finished:
             self._active = [row for row in self._active if row.finish is None and row.fault is None]
+        if any(row.fault is not None for row in finished):
+            self._drop_caches()  # what is not finite may have been copied from one to another
+            self.cache.wipe()
         return finished
 
-    def _fail(self, row: Row) -> None:
-        row.fault = InferenceFault(
-            f"Session {row.lane.name!r}: the model's logits are not finite after {len(row.ids) - 1} tokens. "
-            "Check the weights (a diverged training step?) or use a wider dtype."
-        )
-        self.slots.keep(row.lane, 0)
-        if row.lane.slot is not None:
-            self._cache.wipe(row.lane.slot)
+    def _append(self, row: Row, token: int, logprob: float) -> bool:
+        """Add a sampled token to a row; return whether it is the last."""
+        row.ids.append(token)
+        row.logprobs.append(logprob)
+        row.versions.append(self.version)
+        if not isfinite(logprob):
+            row.fault = InferenceFault(
+                f"Session {row.lane.name!r}: the model's logits are not finite after {len(row.ids) - 1} tokens. "
+                "Check the weights (a diverged training step?) or use a wider dtype."
+            )
+        elif token in self._stop_ids:
+            row.finish = FinishReason.STOP
+        elif len(row.logprobs) >= row.sampling.max_tokens:
+            row.finish = FinishReason.LENGTH
+        elif len(row.ids) >= self.cache.max_context:
+            row.finish = FinishReason.CONTEXT
+        return row.finish is not None or row.fault is not None
+
+    def _drop_caches(self) -> None:
+        self.lanes.forget_all()
+        for row in (*self._waiting, *self._active):
+            self.lanes.keep(row.lane, 0)
+
+
+def _extent(row: Row) -> Extent:
+    assert row.lane.extent is not None  # chosen rows have room
+    return row.lane.extent
+
+
+def _listed(values: torch.Tensor) -> list[float]:
+    return values.tolist()  # pyright: ignore[reportUnknownVariableType]

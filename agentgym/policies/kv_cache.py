@@ -1,6 +1,10 @@
-"""Keys and values of many conversations, one slot for each.
+"""Keys and values of many conversations in one pool of bounded size.
 
-Shapes: N packed tokens; S slots; T cached positions; K key/value heads; D head size.
+A conversation holds an extent of positions, the smallest power of two with room for it, and moves to a
+larger one as it grows: one that is long costs the others nothing. Within an extent each head's positions lie
+next to each other, so that extents of one size are a tensor `[S, K, T, D]`.
+
+Shapes: N packed tokens; P positions of the pool; S extents of one size (slots); T positions; K key/value heads; D head size.
 """
 
 from __future__ import annotations
@@ -9,104 +13,139 @@ from typing import NamedTuple
 
 import torch
 
+from agentgym.policies.extents import SMALLEST, Extent, ExtentPool, extent_size
+
+_FIRST_POSITIONS = 256
+
 
 class RowSpan(NamedTuple):
-    """New tokens of one conversation: `new` tokens that follow `cached` ones in slot `slot`."""
+    """New tokens of one conversation: `new` tokens that follow `cached` ones in its extent."""
 
-    slot: int
+    extent: Extent
     cached: int
     new: int
 
 
 class TokenPlaces:
-    """Slot and position of each packed token."""
+    """Extent and position of each packed token."""
 
-    def __init__(self, slot_N: torch.Tensor, position_N: torch.Tensor) -> None:
-        self._slot_N = slot_N
+    def __init__(self, start_N: torch.Tensor, size_N: torch.Tensor, position_N: torch.Tensor) -> None:
+        self._start_N = start_N
+        self._size_N = size_N
         self._position_N = position_N
-        self._index: dict[tuple[int, int], torch.Tensor] = {}
+        self._index: dict[int, torch.Tensor] = {}
 
-    def index(self, kv_heads: int, length: int) -> torch.Tensor:
-        """Return the flat index `[N * K]` into a cache `[S, K, T]`; layers of one shape share it."""
-        key = (kv_heads, length)
-        if key not in self._index:
-            heads_K = torch.arange(kv_heads, device=self._slot_N.device)
-            head_NK = self._slot_N[:, None] * kv_heads + heads_K
-            self._index[key] = (head_NK * length + self._position_N[:, None]).flatten()
-        return self._index[key]
+    def index(self, kv_heads: int) -> torch.Tensor:
+        """Return the rows `[N * K]` of a layer's cache `[P * K, D]`; layers with as many heads share it."""
+        if kv_heads not in self._index:
+            heads_K = torch.arange(kv_heads, device=self._start_N.device)
+            row_NK = (self._start_N * kv_heads + self._position_N)[:, None] + self._size_N[:, None] * heads_K
+            self._index[kv_heads] = row_NK.flatten()
+        return self._index[kv_heads]
 
 
-class SlotCache:
-    """Keys and values of every layer, as `[S, K, T, D]`; grows as needed up to the given limits."""
+class LayerCache(NamedTuple):
+    """One layer's keys and values, `[P * K, D]` each."""
 
-    def __init__(self, max_slots: int, max_context: int) -> None:
-        self.max_slots = max_slots
+    keys: torch.Tensor
+    values: torch.Tensor
+    kv_heads: int
+
+    def slots(self, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return keys and values of all extents of a size, `[S, K, T, D]`."""
+        count = len(self.keys) // (size * self.kv_heads)
+        rows = count * size * self.kv_heads
+        shape = (count, self.kv_heads, size, -1)
+        return self.keys[:rows].view(shape), self.values[:rows].view(shape)
+
+
+class KeyValueCache:
+    """A pool of at most `max_positions` positions; grows as needed, one layer after another."""
+
+    def __init__(self, max_positions: int, max_context: int) -> None:
         self.max_context = max_context
-        self._slots = 0
-        self._length = 0
-        self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._max_positions = max_positions // SMALLEST * SMALLEST
+        self._pool = ExtentPool()
+        self._layers: dict[int, LayerCache] = {}
 
     @property
-    def length(self) -> int:
-        """Positions each slot has room for."""
-        return self._length
-
-    @property
-    def layers(self) -> int:
-        """Layers that have written keys and values."""
-        return len(self._layers)
+    def positions(self) -> int:
+        """Positions for which there is memory."""
+        return self._pool.positions
 
     @property
     def bytes_per_position(self) -> int:
-        """Bytes of one position of one layer, or a guess before the first forward."""
-        for keys, values in self._layers.values():
-            return (keys[0, :, 0].numel() + values[0, :, 0].numel()) * keys.element_size()
-        return 1024
+        """Bytes of one position in all layers that have been written."""
+        return sum(_row_bytes(layer) for layer in self._layers.values())
 
-    def reserve(self, slots: int, length: int) -> None:
-        """Make room for `slots` slots of `length` positions."""
-        if slots <= self._slots and length <= self._length:
-            return
-        new_slots = self._slots if slots <= self._slots else min(self.max_slots, max(slots, 2 * self._slots))
-        new_length = self._length
-        if length > self._length:
-            new_length = min(self.max_context, max(256, 2 * self._length, length))
-        self._layers = {
-            layer: (self._grown(keys, new_slots, new_length), self._grown(values, new_slots, new_length))
-            for layer, (keys, values) in self._layers.items()
-        }
-        self._slots, self._length = new_slots, new_length
+    @property
+    def bytes_per_layer_position(self) -> float:
+        """Bytes of one position in one layer, on average; a guess before the first forward."""
+        return self.bytes_per_position / len(self._layers) if self._layers else 1024.0
 
-    def _grown(self, old: torch.Tensor, slots: int, length: int) -> torch.Tensor:
-        new = old.new_zeros(slots, old.shape[1], length, old.shape[3])
-        new[: old.shape[0], :, : old.shape[2]] = old
-        return new
+    def take(self, length: int) -> Extent | None:
+        """Return a free extent with room for `length` positions, None where there is none."""
+        return self._pool.take(extent_size(length))
+
+    def give(self, extent: Extent) -> None:
+        """Take an extent back."""
+        self._pool.give(extent)
+
+    def grow(self, length: int) -> bool:
+        """Get memory for one more extent of `length` positions, or as much as may be; false where that is none."""
+        size = extent_size(length)
+        wanted = -(-self.positions // size) * size + size
+        positions = min(self._max_positions, max(wanted, 2 * self.positions, _FIRST_POSITIONS))
+        if positions == self.positions:
+            return False
+        for index, layer in self._layers.items():
+            keys, values, kv_heads = layer
+            self._layers[index] = LayerCache(
+                _grown(keys, positions * kv_heads), _grown(values, positions * kv_heads), kv_heads
+            )
+        self._pool.grow(positions)
+        return True
 
     def write(
         self, layer: int, keys_NKD: torch.Tensor, values_NKD: torch.Tensor, where: TokenPlaces
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> LayerCache:
         """Store new keys and values at their places; return the layer's cache."""
         if layer not in self._layers:
-            self._layers[layer] = (self._room(keys_NKD), self._room(values_NKD))
-        keys, values = self._layers[layer]
-        index = where.index(keys_NKD.shape[1], self._length)
-        keys.view(-1, keys.shape[-1]).index_copy_(0, index, keys_NKD.flatten(0, 1))
-        values.view(-1, values.shape[-1]).index_copy_(0, index, values_NKD.flatten(0, 1))
-        return keys, values
+            self._layers[layer] = self._room(keys_NKD, values_NKD)
+        cache = self._layers[layer]
+        index = where.index(cache.kv_heads)
+        cache.keys.index_copy_(0, index, keys_NKD.flatten(0, 1))
+        cache.values.index_copy_(0, index, values_NKD.flatten(0, 1))
+        return cache
 
-    def _room(self, like_NKD: torch.Tensor) -> torch.Tensor:
+    def _room(self, keys_NKD: torch.Tensor, values_NKD: torch.Tensor) -> LayerCache:
         # Zeros, not empty memory: a masked position still enters the sum as 0 times its value.
-        _, kv_heads, size = like_NKD.shape
-        return like_NKD.new_zeros(self._slots, kv_heads, self._length, size)
+        kv_heads = keys_NKD.shape[1]
+        rows = self.positions * kv_heads
+        return LayerCache(
+            keys_NKD.new_zeros(rows, keys_NKD.shape[2]),
+            values_NKD.new_zeros(rows, values_NKD.shape[2]),
+            kv_heads,
+        )
 
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Copy the first `length` positions of slot `source` to slot `target`."""
-        for keys, values in self._layers.values():
-            keys[target, :, :length] = keys[source, :, :length]
-            values[target, :, :length] = values[source, :, :length]
+    def copy(self, source: Extent, target: Extent, length: int) -> None:
+        """Copy the first `length` positions of one extent to another."""
+        for layer in self._layers.values():
+            for held_from, held_to in zip(layer.slots(source.size), layer.slots(target.size), strict=True):
+                held_to[target.slot, :, :length] = held_from[source.slot, :, :length]
 
-    def wipe(self, slot: int) -> None:
-        """Zero a slot, so that no stale infinity can leak through a mask."""
-        for keys, values in self._layers.values():
-            keys[slot].zero_()
-            values[slot].zero_()
+    def wipe(self) -> None:
+        """Zero everything, so that no stale infinity can leak through a mask."""
+        for layer in self._layers.values():
+            layer.keys.zero_()
+            layer.values.zero_()
+
+
+def _row_bytes(layer: LayerCache) -> int:
+    return layer.kv_heads * sum(held.shape[1] * held.element_size() for held in (layer.keys, layer.values))
+
+
+def _grown(old: torch.Tensor, rows: int) -> torch.Tensor:
+    new = old.new_zeros(rows, old.shape[1])
+    new[: len(old)] = old
+    return new

@@ -19,10 +19,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from agentgym.core.errors import ConfigError, InferenceFault, UsageError
 from agentgym.core.policy import Completion, FinishReason, GenerationRequest
 from agentgym.policies.engine import Engine, EngineStats, Row
+from agentgym.policies.extents import extent_size
+from agentgym.policies.kv_cache import KeyValueCache
+from agentgym.policies.lanes import Lane
 from agentgym.policies.packed import open_forward
 from agentgym.policies.rendering import ChatRenderer, Context, Exchange
-from agentgym.policies.slots import Lane
 from agentgym.policies.tool_calls import parse_answer
+
+MAX_CACHE_BYTES = 4 * 2**30
+"""Most bytes of keys and values, unless told otherwise."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +47,7 @@ class _Ticket:
     context: Context
     row: Row
     future: asyncio.Future[Completion]
+    timer: asyncio.TimerHandle | None = None
 
 
 @dataclass(slots=True)
@@ -56,12 +62,25 @@ class _Loop:
 class LocalPolicy:
     """Continues conversations with `model`; implements `agentgym.core.policy.Policy`.
 
-    The keys and values of up to `max_sessions` conversations are kept across turns. `max_context` is the
-    longest conversation in tokens (default: what the model was made for); one forward takes at most
-    `max_batch_tokens` (default: by device). Log-probabilities are float32, at the sampling temperature before top-p; under
-    greedy decoding they are those of temperature 1.
+    The keys and values of conversations are kept across turns, in at most `max_cache_bytes` of memory (4 GiB
+    unless told otherwise). Each takes the smallest power of two of positions that it fits in, never more
+    than twice its length beyond the first 64, whatever the length of the others. Where they do not all fit,
+    those that wait for longest are computed anew when they go on: slower, never an error. `max_context` is
+    the longest conversation in tokens (default: what the model was made for, or what fits the cache); one
+    forward takes at most `max_batch_tokens` (default: by device).
 
-    The trainer may change the weights of `model` in place between two calls; it then calls `set_version`.
+    What a conversation has in common with the beginning of any other, in progress or ended of late, is not
+    computed again: prompts of groups, forks, repeated openings.
+
+    Log-probabilities are float32, at the sampling temperature before top-p; under greedy decoding they are
+    those of temperature 1.
+
+    With `deterministic` the same request gives the same ids and log-probabilities to the last bit, whatever
+    else is in the batch; without, rounding may differ and, rarely, a token with it. It is several times slower
+    (`benchmarks/generation.py` says how much).
+
+    The trainer may change the weights of `model` in place at any time between two turns of the event loop; it
+    then calls `set_version`. On a CPU the matrices are held twice, once packed for its kernels.
 
     Raises `ConfigError` for models whose attention a plain key-value cache cannot serve.
     """
@@ -72,9 +91,10 @@ class LocalPolicy:
         tokenizer: PreTrainedTokenizerBase,
         *,
         version: int = 0,
-        max_sessions: int = 256,
+        max_cache_bytes: int = MAX_CACHE_BYTES,
         max_context: int | None = None,
         max_batch_tokens: int | None = None,
+        deterministic: bool = False,
     ) -> None:
         config: Any = model.config
         limit: int | None = getattr(config, "max_position_embeddings", None)
@@ -84,30 +104,54 @@ class LocalPolicy:
                 f"max_context must be from 16 to {limit or 'what the model was trained for'}, got {max_context}."
             )
         batch_tokens = _default_batch_tokens(model) if max_batch_tokens is None else max_batch_tokens
-        if max_sessions < 1 or batch_tokens < 1:
-            raise ConfigError(
-                f"max_sessions and max_batch_tokens must be at least 1, got {max_sessions} and {max_batch_tokens}."
-            )
+        if batch_tokens < 1:
+            raise ConfigError(f"max_batch_tokens must be at least 1, got {max_batch_tokens}.")
         self.model = model
         self.tokenizer = tokenizer
         self._version = version
         self._renderer = ChatRenderer(tokenizer)
         self._stop_ids = _stop_ids(model, tokenizer)
         self._batch_tokens = batch_tokens
-        self._forward = open_forward(model, self.max_context)
-        self._engine = self.new_engine(max_sessions)
+        self._deterministic = deterministic
+        self._forward, self._bytes_per_position = open_forward(model, self.max_context)
+        self._max_positions = max_cache_bytes // self._bytes_per_position
+        self._fit_context(max_cache_bytes, asked=max_context is not None)
+        self._engine = self.new_engine()
         self._sessions: dict[str, _Session] = {}
         self._running: _Loop | None = None
 
-    def new_engine(self, max_sessions: int) -> Engine:
+    def _fit_context(self, max_cache_bytes: int, *, asked: bool) -> None:
+        """See to it that the longest conversation fits the cache."""
+        fitting = 1 << max(0, self._max_positions.bit_length() - 1)
+        if self._max_positions < extent_size(self.max_context):
+            if asked or fitting < extent_size(1):
+                least = extent_size(self.max_context if asked else 1)
+                raise ConfigError(
+                    f"max_cache_bytes must be at least {least * self._bytes_per_position} for a conversation of "
+                    f"{least} tokens, got {max_cache_bytes}. Allow more, or a shorter max_context."
+                )
+            self.max_context = fitting
+
+    def new_engine(self) -> Engine:
         """Return an engine of its own over the same model, to sample from token ids instead of messages."""
+        cache = KeyValueCache(self._max_positions, self.max_context)
         return Engine(
             self._forward,
+            cache,
             self._stop_ids,
-            max_sessions=max_sessions,
-            max_context=self.max_context,
             max_batch_tokens=self._batch_tokens,
+            deterministic=self._deterministic,
+            version=self._version,
         )
+
+    @property
+    def cache_held_bytes(self) -> int:
+        """Bytes of keys and values that there is memory for now."""
+        return self._engine.cache.positions * self._bytes_per_position
+
+    def cache_bytes(self, tokens: int) -> int:
+        """Return the bytes that a waiting conversation of so many tokens takes in the cache."""
+        return extent_size(tokens) * self._bytes_per_position
 
     @property
     def version(self) -> int:
@@ -122,7 +166,7 @@ class LocalPolicy:
     def set_version(self, version: int) -> None:
         """Say that the weights have changed: caches made by the old ones are dropped, conversations stay."""
         self._version = version
-        self._engine.invalidate()
+        self._engine.weights_changed(version)
 
     def end_session(self, session_id: str) -> None:
         """Forget a conversation and free its slot; a request of it still under way is cancelled."""
@@ -131,7 +175,7 @@ class LocalPolicy:
             return
         if session.ticket is not None and self._running is not None:
             self._abandon(session.ticket, self._running)
-        self._engine.slots.release(session.lane)
+        self._engine.lanes.end(session.lane)
 
     async def generate(self, requests: Sequence[GenerationRequest]) -> list[Completion]:
         """Return one completion for each request, in order; raises `InferenceFault` on failure.
@@ -147,7 +191,7 @@ class LocalPolicy:
         if running.tickets and (running.task is None or running.task.done()):
             running.task = running.loop.create_task(self._run(running))
         try:
-            completions = [await ticket.future for ticket in tickets]
+            completions = await asyncio.gather(*(ticket.future for ticket in tickets))
         except BaseException:
             if not running.loop.is_closed():  # else the next loop tidies up
                 for ticket in tickets:
@@ -182,6 +226,8 @@ class LocalPolicy:
                 )
             if name in names or (name in self._sessions and self._sessions[name].ticket is not None):
                 raise UsageError(f"Session {name!r} has a request under way; await it before the next one.")
+            if request.timeout_s is not None and request.timeout_s <= 0:
+                raise UsageError(f"timeout_s must be above 0, got {request.timeout_s} for session {name!r}.")
             names.add(name)
 
     def _prepare(self, request: GenerationRequest, loop: asyncio.AbstractEventLoop) -> _Ticket:
@@ -202,7 +248,6 @@ class LocalPolicy:
             context.prompt_start,
             request.sampling,
             uniforms.tolist(),
-            self._version,
         )
         return _Ticket(session, request, context, row, loop.create_future())
 
@@ -215,27 +260,43 @@ class LocalPolicy:
             return
         if not row.uniforms:  # no room for a single token
             row.finish = FinishReason.CONTEXT
-            self._engine.slots.keep(row.lane, row.known)
+            self._engine.lanes.keep(row.lane, row.known)
             ticket.future.set_result(self._completion(ticket))
             return
         running.tickets[row] = ticket
+        if ticket.request.timeout_s is not None:
+            ticket.timer = running.loop.call_later(
+                ticket.request.timeout_s, self._time_out, ticket, ticket.request.timeout_s
+            )
         self._engine.submit(row)
 
     def _dictate(self, row: Row, answer: Sequence[int]) -> None:
         """Finish a row with an answer given beforehand; its keys and values come with the next request."""
-        self._engine.slots.keep(row.lane, row.known)
-        row.version = -1
+        self._engine.lanes.keep(row.lane, row.known)
         if len(row.ids) + len(answer) > self.max_context:
             row.finish = FinishReason.CONTEXT
             return
         row.ids.extend(answer)
         row.logprobs.extend([0.0] * len(answer))
+        row.versions.extend([-1] * len(answer))
         ended = bool(answer) and answer[-1] in self._stop_ids
         row.finish = FinishReason.STOP if ended else FinishReason.LENGTH
+
+    def _time_out(self, ticket: _Ticket, seconds: float) -> None:
+        """Give a request up; `generate`, which waits for it, abandons it."""
+        if not ticket.future.done():
+            ticket.future.set_exception(
+                InferenceFault(
+                    f"Session {ticket.request.session_id!r}: no answer within {seconds:g} seconds, only "
+                    f"{len(ticket.row.logprobs)} tokens of it. The session is as it was before the request; ask "
+                    "again with more time, fewer tokens, or less at once."
+                )
+            )
 
     def _abandon(self, ticket: _Ticket, running: _Loop) -> None:
         """Forget a request whose completion nobody gets: the conversation stays as it was before."""
         ticket.future.cancel()
+        _stop_timer(ticket)
         running.tickets.pop(ticket.row, None)
         ticket.session.ticket = None
         self._engine.cancel(ticket.row)
@@ -267,6 +328,7 @@ class LocalPolicy:
 
     def _resolve(self, row: Row, running: _Loop) -> None:
         ticket = running.tickets.pop(row)
+        _stop_timer(ticket)
         if ticket.future.done():  # cancelled just now; its `generate` will abandon it
             return
         if row.fault is not None:
@@ -280,16 +342,25 @@ class LocalPolicy:
         sampled = row.sampled_ids
         ended = row.finish is FinishReason.STOP
         text = self._renderer.decode(sampled[:-1] if ended else sampled)
+        dictated = ticket.request.dictated is not None
+        version = row.versions[0] if row.versions else (-1 if dictated else self._version)
+        versions = row.versions if any(other != version for other in row.versions) else ()
         return Completion(
             text=text,
             finish_reason=row.finish,
-            version=row.version,
+            version=version,
             prompt_start=context.prompt_start,
             prompt_ids=np.array(context.prompt_ids, np.int32),
             completion_ids=np.array(sampled, np.int32),
             logprobs=np.array(row.logprobs, np.float32),
+            versions=np.array(versions, np.int32),
             message=parse_answer(text, str(len(row.ids))) if ticket.request.tools else None,
         )
+
+
+def _stop_timer(ticket: _Ticket) -> None:
+    if ticket.timer is not None:
+        ticket.timer.cancel()
 
 
 def _default_batch_tokens(model: PreTrainedModel) -> int:

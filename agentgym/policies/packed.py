@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from transformers import PreTrainedModel
@@ -11,16 +11,17 @@ from transformers import PreTrainedModel
 from agentgym.core.errors import ConfigError
 from agentgym.policies.attention import evaluation_mode, pack, slot_attention_in, token_positions
 from agentgym.policies.decoder import Decoder, UnlikeDecoderError
-from agentgym.policies.kv_cache import RowSpan, SlotCache
+from agentgym.policies.extents import SMALLEST
+from agentgym.policies.kv_cache import KeyValueCache, RowSpan
 
 
 class Forward(Protocol):
     """Computes packed tokens of many conversations."""
 
     def __call__(
-        self, cache: SlotCache, spans: Sequence[RowSpan], ids: Sequence[int], keep: Sequence[int]
+        self, cache: KeyValueCache, spans: Sequence[RowSpan], ids: Sequence[int], keep: Sequence[int]
     ) -> torch.Tensor:
-        """Feed packed tokens and return logits `[len(keep), V]` after the last token of the spans `keep`."""
+        """Feed packed tokens and return the logits `[len(keep), V]` after those numbered `keep`."""
         ...
 
     def weights_changed(self) -> None:
@@ -35,18 +36,17 @@ class ModuleForward:
         self._model = model
 
     def __call__(
-        self, cache: SlotCache, spans: Sequence[RowSpan], ids: Sequence[int], keep: Sequence[int]
+        self, cache: KeyValueCache, spans: Sequence[RowSpan], ids: Sequence[int], keep: Sequence[int]
     ) -> torch.Tensor:
-        """Feed packed tokens and return logits `[len(keep), V]` after the last token of the spans `keep`."""
+        """Feed packed tokens and return the logits `[len(keep), V]` after those numbered `keep`."""
         device = self._model.device
-        ends = torch.tensor([span.new for span in spans]).cumsum(0) - 1
         forward: Any = self._model
         with slot_attention_in(self._model):
             output = forward(
                 input_ids=torch.tensor([ids], device=device),
                 position_ids=torch.from_numpy(token_positions(spans)).to(device)[None],
                 use_cache=False,
-                logits_to_keep=ends[list(keep)].to(device),
+                logits_to_keep=torch.tensor(keep, dtype=torch.long, device=device),
                 slot_batch=pack(cache, spans, device),
             )
         return output.logits[0]
@@ -55,35 +55,43 @@ class ModuleForward:
         """The modules hold the weights themselves."""
 
 
+class OpenForward(NamedTuple):
+    """The way a model is computed, and the bytes that one token takes in the cache."""
+
+    forward: Forward
+    bytes_per_position: int
+
+
 @torch.inference_mode()
-def open_forward(model: PreTrainedModel, max_context: int) -> Forward:
+def open_forward(model: PreTrainedModel, max_context: int) -> OpenForward:
     """Return the fastest way to compute `model` that gives the logits of its own forward.
 
-    Raises `ConfigError` where none does: a slot cache cannot hold recurrent states, position biases or
+    Raises `ConfigError` where none does: a key-value cache cannot hold recurrent states, position biases or
     attention sinks.
     """
     general = ModuleForward(model)
+    cache = KeyValueCache(SMALLEST, max_context)
     advice = "Use a decoder-only model with full attention (Qwen3, Llama, ...), or serve it over an endpoint."
     name = type(model).__name__
     try:
-        expected = _own_logits(model)
-        difference = _difference(general, model, expected, max_context)
+        expected_V = _own_logits(model)
+        difference = _difference(general, cache, model, expected_V)
     except (ConfigError, TypeError, AttributeError, RuntimeError) as error:
-        raise ConfigError(f"{name} cannot generate with a cache kept in slots: {error} {advice}") from error
-    tolerance = _tolerance(expected)
+        raise ConfigError(f"{name} cannot generate with a key-value cache: {error} {advice}") from error
+    tolerance = _tolerance(expected_V)
     if not difference <= tolerance:
         raise ConfigError(
-            f"{name} gives other logits with a cache kept in slots (off by {difference:.3g}, allowed "
+            f"{name} gives other logits with a key-value cache (off by {difference:.3g}, allowed "
             f"{tolerance:.3g}): its attention is not plain causal attention. {advice}"
         )
     if model.device.type == "cpu":
         try:
             decoder = Decoder(model)
-            if _difference(decoder, model, expected, max_context) <= tolerance:
-                return decoder
+            if _difference(decoder, cache, model, expected_V) <= tolerance:
+                return OpenForward(decoder, cache.bytes_per_position)
         except UnlikeDecoderError:
             pass
-    return general
+    return OpenForward(general, cache.bytes_per_position)
 
 
 def _own_logits(model: PreTrainedModel) -> torch.Tensor:
@@ -96,16 +104,20 @@ def _own_logits(model: PreTrainedModel) -> torch.Tensor:
 
 
 def _difference(
-    forward: Forward, model: PreTrainedModel, expected_V: torch.Tensor, max_context: int
+    forward: Forward, cache: KeyValueCache, model: PreTrainedModel, expected_V: torch.Tensor
 ) -> float:
     """Return how far the logits after the probe are off when its tokens come in pieces."""
     ids = _probe(model)
-    cache = SlotCache(1, max_context)
-    cache.reserve(1, len(ids))
-    logits = expected_V
+    if not cache.positions:
+        cache.grow(len(ids))
+    extent = cache.take(len(ids))
+    assert extent is not None  # nobody else takes any
+    logits_V = expected_V
     for first, last in ((0, 5), (5, 6), (6, len(ids))):
-        logits = forward(cache, [RowSpan(0, first, last - first)], ids[first:last], [0])[0]
-    return float((logits.float() - expected_V.float()).abs().max())
+        span = RowSpan(extent, first, last - first)
+        logits_V = forward(cache, [span], ids[first:last], [last - first - 1])[0]
+    cache.give(extent)
+    return float((logits_V.float() - expected_V.float()).abs().max())
 
 
 def _tolerance(expected_V: torch.Tensor) -> float:

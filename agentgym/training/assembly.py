@@ -17,7 +17,6 @@ from agentgym.core.env import AgentEnv
 from agentgym.core.errors import ConfigError
 from agentgym.core.policy import Policy, Sampling
 from agentgym.core.task import Split, Task
-from agentgym.policies.local import LocalPolicy
 from agentgym.policies.models import LoadedModel, ModelConfig, default_device, load_model, make_model
 from agentgym.policies.rendering import ChatRenderer
 from agentgym.policies.tokenizer import train_tokenizer
@@ -60,11 +59,6 @@ def make_agent(
         restate_task=agent.restate_task,
         name=name or recipe.name,
     )
-
-
-def make_policy(recipe: Recipe, loaded: LoadedModel) -> LocalPolicy:
-    """Make a policy that samples from a model in this process."""
-    return LocalPolicy(loaded.model, loaded.tokenizer, max_sessions=recipe.rollout.concurrency)
 
 
 def train_tasks(recipe: Recipe) -> Sequence[Task]:

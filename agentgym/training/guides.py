@@ -22,7 +22,6 @@ from agentgym.training.assembly import (
     env_factory,
     make_agent,
     make_env,
-    make_policy,
     newest_weights,
     open_model,
 )
@@ -217,7 +216,7 @@ def make_guide(recipe: Recipe, policy: LocalPolicy, recall: Recall) -> Guide | N
     if isinstance(guidance, TeacherGuidance):
         opened = [open_model(recipe, newest_weights(path)) for path in guidance.teachers]
         teachers = [
-            make_agent(recipe, make_policy(recipe, teacher), recipe.rollout.temperature) for teacher in opened
+            make_agent(recipe, LocalPolicy(*teacher), recipe.rollout.temperature) for teacher in opened
         ]
         return TeacherGuide(recipe, guidance, policy, teachers, retelling)
     if isinstance(guidance, ExpertGuidance):

@@ -21,7 +21,7 @@ from agentgym.policies.models import LoadedModel, save_model
 from agentgym.store.store import Store
 from agentgym.store.tables import RunStatus
 from agentgym.store.writer import EpisodeWriter
-from agentgym.training.assembly import initial_model, make_policy, make_side_task, make_tutor, open_model
+from agentgym.training.assembly import initial_model, make_side_task, make_tutor, open_model
 from agentgym.training.checkpoint import (
     NO_SPACE,
     Checkpoint,
@@ -109,7 +109,7 @@ class Trainer:
 
     def _train(self, store: Store, resumed: Checkpoint | None) -> None:
         loaded, learner = self._resume(resumed) if resumed else self._begin()
-        policy = make_policy(self.recipe, loaded)
+        policy = LocalPolicy(*loaded)
         policy.set_version(learner.iteration)
         evaluations = Evaluations(self.run, policy, self.progress)
         rollouts = self._source(store, policy)

@@ -19,7 +19,8 @@ from transformers import (
 )
 
 from agentgym.policies.decoder import Decoder
-from agentgym.policies.kv_cache import RowSpan, SlotCache
+from agentgym.policies.extents import Extent
+from agentgym.policies.kv_cache import KeyValueCache, RowSpan
 from agentgym.policies.packed import ModuleForward, open_forward
 from tests.policies.conftest import sharpen
 
@@ -63,10 +64,11 @@ def made(make: Callable[[], Any]) -> Any:
 
 
 def last_logits(forward: Any, ids: list[int]) -> torch.Tensor:
-    cache = SlotCache(1, 64)
-    cache.reserve(1, len(ids))
-    forward(cache, [RowSpan(0, 0, len(ids) - 1)], ids[:-1], [0])
-    return forward(cache, [RowSpan(0, len(ids) - 1, 1)], ids[-1:], [0])[0].float()
+    cache = KeyValueCache(64, 64)
+    cache.grow(len(ids))
+    extent, most = Extent(0, 64), len(ids) - 1
+    forward(cache, [RowSpan(extent, 0, most)], ids[:-1], [most - 1])
+    return forward(cache, [RowSpan(extent, most, 1)], ids[-1:], [0])[0].float()
 
 
 def own_logits(model: Any, ids: list[int]) -> torch.Tensor:
@@ -77,7 +79,7 @@ def own_logits(model: Any, ids: list[int]) -> torch.Tensor:
 @torch.inference_mode()
 def test_the_whole_family_is_computed_from_its_weights(family: str) -> None:
     model = made(FAMILY[family])
-    forward = open_forward(model, 64)
+    forward = open_forward(model, 64).forward
     assert isinstance(forward, Decoder)
     ids = list(range(7, 40))
     expected = own_logits(model, ids)
@@ -92,7 +94,7 @@ def test_half_precision_is_no_further_from_the_truth_than_the_models_own(family:
     exact = made(FAMILY[family])
     model = made(FAMILY[family]).to(torch.bfloat16)
     exact.load_state_dict(model.state_dict())
-    forward = open_forward(model, 64)
+    forward = open_forward(model, 64).forward
     assert isinstance(forward, Decoder)
     ours, own = torch.zeros(0), torch.zeros(0)
     for start in range(1, 30, 4):
@@ -107,7 +109,7 @@ def test_half_precision_is_no_further_from_the_truth_than_the_models_own(family:
 @torch.inference_mode()
 def test_new_weights_are_taken_when_told() -> None:
     model = made(FAMILY["qwen3"])
-    forward = open_forward(model, 64)
+    forward = open_forward(model, 64).forward
     ids = list(range(7, 30))
     for parameter in model.parameters():
         parameter.mul_(0.8).add_(0.01)
@@ -151,7 +153,7 @@ def _dynamic() -> Any:
 @torch.inference_mode()
 def test_what_differs_is_computed_by_its_own_modules(make: Callable[[], Any]) -> None:
     model = made(make)
-    forward = open_forward(model, 64)
+    forward = open_forward(model, 64).forward
     assert isinstance(forward, ModuleForward)
     ids = list(range(7, 30))
     torch.testing.assert_close(last_logits(forward, ids), own_logits(model, ids), atol=1e-4, rtol=1e-4)

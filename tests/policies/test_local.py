@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from agentgym.core.policy import Completion, FinishReason, GenerationRequest, Policy, Sampling
 from agentgym.policies.local import LocalPolicy
-from tests.policies.conftest import full_logprobs
+from tests.policies.conftest import OTHER_MODELS, full_logprobs
 from tests.policies.conversations import (
     GREEDY,
     WARM,
@@ -23,6 +24,9 @@ from tests.policies.conversations import (
     opening,
     play_all,
 )
+
+POSITION = 2 * 2 * 2 * 8 * 4
+"""Bytes of one token: layers, keys and values, their heads, numbers of each, bytes of a number."""
 
 
 @pytest.fixture
@@ -95,19 +99,19 @@ def test_an_answer_cut_by_length_is_closed_in_the_next_prompt(
     "limits",
     [
         {"max_batch_tokens": 7},
-        {"max_sessions": 1},
-        {"max_sessions": 3},
-        {"max_sessions": 3, "max_batch_tokens": 25},
+        {"max_cache_bytes": 512 * POSITION},
+        {"max_cache_bytes": 1024 * POSITION},
+        {"max_cache_bytes": 512 * POSITION, "max_batch_tokens": 25},
     ],
 )
 def test_company_order_and_eviction_change_nothing(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, limits: dict[str, int]
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, limits: dict[str, Any]
 ) -> None:
     alone = {index: play_all(LocalPolicy(model, tokenizer), [index], 3, WARM)[0] for index in range(8)}
     policy = LocalPolicy(model, tokenizer, **limits)
     for conversation in play_all(policy, [5, 2, 7, 0, 3, 1, 6, 4], 3, WARM):
         assert_same(conversation, alone[conversation.index])
-    assert (policy.stats.evictions > 0) == ("max_sessions" in limits)
+    assert (policy.stats.evictions > 0) == ("max_cache_bytes" in limits)
 
 
 def test_arrivals_at_any_time_change_nothing(
@@ -212,26 +216,59 @@ def test_new_weights_drop_the_caches_and_keep_the_conversations(
     np.testing.assert_allclose(second.logprobs, expected, atol=1e-4)
 
 
+@torch.no_grad()
 def test_new_weights_in_the_middle_of_an_answer(
     own_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     policy = LocalPolicy(own_model, tokenizer)
+    old = copy.deepcopy(own_model)
+    conversations = [Conversation(policy, index, Sampling(1.0, 1.0, 30)) for index in range(3)]
 
     async def play() -> list[Completion]:
-        tasks = [
-            asyncio.create_task(Conversation(policy, 1, Sampling(1.0, 1.0, 30), f"m{member}").turn())
-            for member in range(3)
-        ]
+        tasks = [asyncio.create_task(conversation.turn()) for conversation in conversations]
         while policy.stats.sampled_tokens < 9:
             await asyncio.sleep(0)
+        for parameter in own_model.parameters():
+            parameter.mul_(0.8)
         policy.set_version(1)
         return await asyncio.gather(*tasks)
 
-    before = Conversation(LocalPolicy(own_model, tokenizer), 1, Sampling(1.0, 1.0, 30))
-    expected = asyncio.run(before.turn())
-    for completion in asyncio.run(play()):  # the weights are the same, so the samples must be
-        assert completion.completion_ids.tolist() == expected.completion_ids.tolist()
+    completions = asyncio.run(play())
+    assert any(completion.versions.size for completion in completions)
+    for conversation, completion in zip(conversations, completions, strict=True):
         assert completion.version == 0
+        if not completion.versions.size:
+            continue
+        assert set(completion.versions.tolist()) == {0, 1}
+        context, _ = conversation.turns[0]
+        ids = completion.completion_ids.tolist()
+        by_old, by_new = (full_logprobs(model, context, ids) for model in (old, own_model))
+        expected = np.where(completion.versions == 0, by_old, by_new)
+        np.testing.assert_allclose(completion.logprobs, expected, atol=1e-4)
+        assert not np.allclose(by_old, by_new, atol=1e-2)
+
+
+def test_one_version_throughout_is_told_once(policy: LocalPolicy) -> None:
+    completion = asyncio.run(Conversation(policy, 1, WARM).turn())
+    assert (completion.version, completion.versions.tolist()) == (0, [])
+
+
+@pytest.mark.parametrize("family", ["qwen3", "llama", "mistral"])
+def test_half_precision_is_close_to_its_own_full_forward(
+    family: str, own_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    model: Any = own_model if family == "qwen3" else OTHER_MODELS[family](len(tokenizer)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(
+                    1 / 6 if family == "qwen3" else 2.0
+                )  # distributions like those of a trained one
+    model = model.to(torch.bfloat16)
+    for conversation in play_all(LocalPolicy(model, tokenizer), range(4), 2, WARM):
+        for context, completion in conversation.turns:
+            expected = full_logprobs(model, context, completion.completion_ids.tolist())
+            np.testing.assert_allclose(completion.logprobs, expected, atol=2e-2)
 
 
 def test_several_requests_in_one_call_keep_their_order(policy: LocalPolicy) -> None:

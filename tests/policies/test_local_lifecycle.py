@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -233,6 +234,7 @@ def test_ending_a_session_cancels_its_request(policy: LocalPolicy) -> None:
         lambda: [GenerationRequest("s", opening(0), Sampling(max_tokens=0))],
         lambda: [GenerationRequest("s", opening(0), Sampling(temperature=-1.0))],
         lambda: [GenerationRequest("s", opening(0), Sampling(top_p=0.0))],
+        lambda: [GenerationRequest("s", opening(0), timeout_s=0.0)],
         lambda: [GenerationRequest("s", opening(0)), GenerationRequest("s", opening(0))],
     ],
 )
@@ -301,9 +303,48 @@ def test_a_loop_that_died_with_requests_in_flight_does_no_harm(
     assert_logprobs(model, conversation)
 
 
-@pytest.mark.parametrize("limits", [{"max_context": 8}, {"max_context": 513}, {"max_sessions": 0}])
+def test_a_request_past_its_time_is_given_up_and_the_session_goes_on(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    policy = LocalPolicy(model, tokenizer)
+    slow, other = Conversation(policy, 2, WARM, "slow one"), Conversation(policy, 1, Sampling(1.0, 1.0, 40))
+
+    async def play() -> None:
+        await slow.turn()
+        endless = GenerationRequest(slow.name, tuple(slow.messages), Sampling(1.9, 1.0, 400), timeout_s=0.02)
+        task = asyncio.create_task(policy.generate([endless]))
+        await asyncio.sleep(0)
+        beside = asyncio.create_task(other.turn())
+        while not task.done():
+            await asyncio.sleep(0)
+            time.sleep(0.005)  # noqa: ASYNC251 - steps that take their time
+        with pytest.raises(InferenceFault, match=r"'slow one'.*within 0\.02 seconds"):
+            await task
+        await beside
+        await slow.turn()
+
+    asyncio.run(play())
+    fresh = Conversation(LocalPolicy(model, tokenizer), 2, WARM)
+    asyncio.run(fresh.play(2))
+    assert_same(slow, fresh)
+    assert_logprobs(model, other)
+
+
+def test_a_request_in_time_is_not_given_up(policy: LocalPolicy) -> None:
+    async def play() -> Completion:
+        request = GenerationRequest("quick", opening(1), WARM, timeout_s=0.2)
+        (completion,) = await policy.generate([request])
+        await asyncio.sleep(0.25)
+        (again,) = await policy.generate([GenerationRequest("quick", opening(1), WARM)])
+        assert again.completion_ids.tolist() == completion.completion_ids.tolist()
+        return completion
+
+    assert len(asyncio.run(play()).completion_ids) > 0
+
+
+@pytest.mark.parametrize("limits", [{"max_context": 8}, {"max_context": 513}, {"max_cache_bytes": 1000}])
 def test_impossible_limits_are_refused(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, limits: dict[str, int]
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, limits: dict[str, Any]
 ) -> None:
     with pytest.raises(ConfigError, match="must be"):
         LocalPolicy(model, tokenizer, **limits)

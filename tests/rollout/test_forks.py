@@ -73,7 +73,7 @@ def policy(tokenizer: PreTrainedTokenizerFast) -> LocalPolicy:
     sizes = ModelConfig(
         hidden_size=32, layers=1, heads=2, kv_heads=1, head_dim=16, mlp_size=48, max_context=2048
     )
-    return LocalPolicy(make_model(sizes, tokenizer, seed=3, device="cpu"), tokenizer, max_sessions=16)
+    return LocalPolicy(make_model(sizes, tokenizer, seed=3, device="cpu"), tokenizer)
 
 
 @pytest.fixture(scope="module")

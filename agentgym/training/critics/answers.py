@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from agentgym.core.policy import Sampling
 from agentgym.core.trace import Episode
 from agentgym.policies.engine import Engine, Row
-from agentgym.policies.slots import Lane
+from agentgym.policies.lanes import Lane
 from agentgym.rollout.collect import derive_seed
 from agentgym.training.turns import Indices
 
@@ -58,7 +58,7 @@ def _context(episode: Episode, number: int) -> NDArray[np.int32]:
 
 def _row(context: NDArray[np.int32], sampling: Sampling, seed: int) -> Row:
     uniforms = np.random.Generator(np.random.PCG64(seed)).random(sampling.max_tokens, np.float32)
-    return Row(Lane(f"answer {seed}"), context.tolist(), len(context), 0, sampling, uniforms.tolist(), 0)
+    return Row(Lane(f"answer {seed}"), context.tolist(), len(context), 0, sampling, uniforms.tolist())
 
 
 def _as_episode(episode: Episode, number: int, context: NDArray[np.int32], row: Row, name: str) -> Episode:

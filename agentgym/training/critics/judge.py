@@ -70,7 +70,7 @@ class Judge:
         chosen = np.sort(np.random.default_rng(seed).choice(answered, count, replace=False))
         rollout = self._recipe.rollout
         sampling = Sampling(rollout.temperature, rollout.top_p, rollout.max_tokens)
-        engine = policy.new_engine(rollout.concurrency)
+        engine = policy.new_engine()
         episodes = answer_anew(engine, experience.episodes, chosen, extraction.answers, sampling, seed)
         features = self._features(Experience(episodes))
         quality_SN = self.estimator.quality(features).reshape(-1, extraction.answers)
