@@ -49,12 +49,15 @@ def render_plain(messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) ->
     '<|user|>Look.<|end|><|assistant|>'
     """
     offered = f"<|tool|>{dump_json([tool.to_openai() for tool in tools])}<|end|>" if tools else ""
-    said = [f"<|{message.role}|>{message.content}{_calls(message)}<|end|>" for message in messages]
+    said = [
+        f"<|{message.role}|>{message.content}{_calls(message) if message.tool_calls else ''}<|end|>"
+        for message in messages
+    ]
     return f"{offered}{''.join(said)}<|assistant|>"
 
 
 def _calls(message: Message) -> str:
-    return "".join(map(write_call, message.tool_calls)) if message.tool_calls else ""
+    return "".join(map(write_call, message.tool_calls))
 
 
 _PIECES = r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentgym.agents.conversation import History
 from agentgym.core.errors import UsageError
 from agentgym.core.message import Message
 from agentgym.core.trace import Episode, Turn
 from agentgym.policies.rendering import ChatRenderer, Exchange
-
-History: TypeAlias = Literal["full"] | int
-"""How much of a conversation the agent was shown; see `ChatAgent`."""
 
 Edit: TypeAlias = Callable[[int, list[Message]], list[Message]]
 """Given a turn's position and the messages its answer was sampled for, the messages of the other context."""

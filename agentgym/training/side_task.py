@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from pydantic import Field
 
+from agentgym.agents.conversation import History
 from agentgym.core.message import Message
 from agentgym.core.trace import Episode, Turn
 from agentgym.policies.rendering import ChatRenderer, Exchange
-from agentgym.training.conversations import History, conversations, ended
+from agentgym.training.conversations import conversations, ended
 from agentgym.training.critique import critique
 from agentgym.training.packing import Row, pack
 from agentgym.training.parts import Part

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from agentgym.agents.conversation import History
 from agentgym.core.trace import Episode
 from agentgym.policies.models import LoadedModel
 from agentgym.policies.rendering import ChatRenderer
-from agentgym.training.conversations import History
 from agentgym.training.critique import critique
 from agentgym.training.learner import Learner
 from agentgym.training.packing import pack

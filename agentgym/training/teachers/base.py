@@ -11,10 +11,10 @@ from typing import Protocol
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from agentgym.agents.conversation import History
 from agentgym.core.env import AgentEnv
 from agentgym.core.trace import Episode
 from agentgym.policies.models import LoadedModel
-from agentgym.training.conversations import History
 from agentgym.training.packing import MicroBatch
 from agentgym.training.parts import Part
 from agentgym.training.tokens import Floats, TokenTable

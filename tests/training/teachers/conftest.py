@@ -9,6 +9,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from agentgym.agents.chat import ChatAgent
+from agentgym.agents.conversation import History
 from agentgym.core.env import AgentEnv
 from agentgym.core.policy import Sampling
 from agentgym.core.task import Split
@@ -18,7 +19,6 @@ from agentgym.policies.models import LoadedModel, ModelConfig, make_model
 from agentgym.policies.tokenizer import train_tokenizer
 from agentgym.registry import make
 from agentgym.rollout.collect import collect, plan_groups
-from agentgym.training.conversations import History
 from agentgym.training.teachers.base import Surroundings
 
 HOUSEHOLD = "agentgym/Household-v0"

@@ -8,12 +8,13 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from agentgym.agents.conversation import History
 from agentgym.core.errors import UsageError
 from agentgym.core.message import Message
 from agentgym.core.trace import Episode
 from agentgym.policies.models import LoadedModel
 from agentgym.policies.rendering import ChatRenderer
-from agentgym.training.conversations import History, conversations, in_context, inserted, task_message
+from agentgym.training.conversations import conversations, in_context, inserted, task_message
 from agentgym.training.packing import pack
 from tests.training.teachers.conftest import Player
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from agentgym.agents.chat import ChatAgent
+from agentgym.agents.conversation import History
 from agentgym.core.policy import Sampling
 from agentgym.core.trace import Episode
 from agentgym.policies.local import LocalPolicy
@@ -17,7 +18,7 @@ from agentgym.policies.rendering import ChatRenderer
 from agentgym.rollout.monitor import Monitor
 from agentgym.rollout.rules import Rules
 from agentgym.training.advantages.group import GroupMean
-from agentgym.training.conversations import History, conversations
+from agentgym.training.conversations import conversations
 from agentgym.training.critique import SecondAttempts, critique
 from agentgym.training.losses.batch import TokenBatch
 from agentgym.training.packing import pack
