@@ -22,7 +22,7 @@ test-alfworld: .venv/test .venv-alfworld/ready  ## Compare 200 games with the or
 # torch first, at the exact version: where a CPU build is at hand, that is the one.
 .venv/quickstart: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) torch
-	$(PIP) --editable '.[train]'
+	$(PIP) --editable '.[train,endpoint,serve]'
 	touch $@
 
 .venv/test: pyproject.toml constraints.txt | .venv/bin/python

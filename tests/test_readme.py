@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -59,7 +60,18 @@ def test_the_loop_is_as_short_as_promised() -> None:
     assert len(body) <= 30
 
 
-@pytest.mark.parametrize("command", [line for line in commands() if line.startswith("agentgym")])
+SERVED = "http://127.0.0.1:8000/v1"
+"""Where the README's gateway is."""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        line
+        for line in commands()
+        if line.startswith("agentgym") and SERVED not in line and "gateway" not in line
+    ],
+)
 def test_agentgym_commands_run(command: str, folder: Path) -> None:
     words = shlex.split(command, comments=True)[1:]
     if words[0] == "quickstart":
@@ -72,14 +84,35 @@ def test_agentgym_commands_run(command: str, folder: Path) -> None:
     assert done.stdout
 
 
+def test_a_policy_is_served_and_played_through_its_url(folder: Path) -> None:
+    (serve,) = [line for line in commands() if line.startswith("agentgym gateway")]
+    (play,) = [line for line in commands() if SERVED in line]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "AGENTGYM_TOKEN": "secret"}
+    words = serve.replace("--port 8000", "--port 0").split()[1:]
+    command = [sys.executable, "-m", "agentgym.cli", *words]
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            found = next(
+                filter(None, (re.search(r"http://127\.0\.0\.1:\d+", line) for line in server.stdout))
+            )
+            words = play.replace(SERVED, f"{found[0]}/v1").split()[1:]
+            done = run_in(folder, [sys.executable, "-m", "agentgym.cli", *words], AGENTGYM_TOKEN="secret")
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.stdout.read() if server.stdout is not None else None
+    assert "unseen" in done.stdout
+    assert server.returncode in (0, 130)
+
+
 def test_every_shipped_recipe_is_named() -> None:
     named = set(re.findall(r"`([a-z0-9_]+)`", README))
     assert set(shipped_recipes()) - {"quickstart"} <= named
 
 
-def run_in(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
+def run_in(folder: Path, command: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command with an empty standard input; its failure is the test's."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     done = subprocess.run(
         command,
         cwd=folder,
