@@ -1,140 +1,54 @@
 """Packed attention: token trees in one flat sequence, each token attending along its own path.
 
-The tokens of a micro-batch lie in one sequence of L, so that every other layer works on real tokens alone.
-For attention, the runs of the tree (see `token_tree`) become blocks: the queries are a run's own tokens, the
-keys its whole path, of which they are the last. Runs of similar shape share a block, so there is one kernel
-call per block, and never an L x L mask. Registered with transformers as an attention implementation;
-`packed_attention` switches a model to it for a while.
+The tokens of a micro-batch lie in one sequence of L, so that every other layer works on real tokens alone. How their
+attention is computed depends on the device: `tiled_attention` on CPUs, `fused_attention` elsewhere. Both are told the
+tree, and never see an L x L mask. Registered with transformers as an attention implementation; `packed_attention`
+switches a model to it for a while.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 from agentgym.core.errors import ConfigError
+from agentgym.training.fused_attention import Blocks, blocks_of, fused_attention
 from agentgym.training.tiled_attention import tiled_attention
-from agentgym.training.token_tree import paths, runs
+from agentgym.training.tiles import Tile, tiles_of
+from agentgym.training.token_tree import depths
 from agentgym.training.turns import Indices
 
 NAME = "agentgym_packed"
-
-SCORES_OF_A_CALL = {"cpu": 10_000}
-"""A kernel call costs about as much as this many scores of one head: runs share a block where that is more than
-what their different lengths waste in padding."""
-
-SCORES_OF_A_CALL_ELSEWHERE = 1_000_000
-
-MASKED_UP_TO = 512
-"""On accelerators, longer branches take the causal kernel over their whole path instead of a mask: their
-prefix's queries are computed once more, in attention alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """B runs of similar shape: Q queries, which are the last of K keys."""
-
-    query_BQ: Tensor
-    """Indices into the flat sequence."""
-    key_BK: Tensor
-    hidden_BP: Tensor | None
-    """Added to the scores of the first P keys, where paths are padded in front; None where they are not."""
 
 
 @dataclass(slots=True)
 class Layout:
     """How the flat tokens are laid out for attention."""
 
-    blocks: Sequence[Block]
-    order_L: Tensor
-    """For each flat token, its place among the queries of all blocks."""
+    parent_L: Indices
+    plan: list[Tile] | Blocks
     longest: int
-    """Number of keys of the widest block."""
+    """Number of tokens of the longest path."""
+    last_plan: list[Tile] | None = None
+    """Of the last layer, where not all of its outputs are read."""
     calls: int = 0
     """How many layers have attended so far."""
 
 
 def lay_out(parent_L: Indices, device: torch.device) -> Layout:
-    """Sort the runs of a tree into blocks of similar shape."""
-    starts, stops = (np.array(ends, np.int64) for ends in zip(*runs(parent_L), strict=True))
-    path = paths(parent_L)
-    total = np.array([len(indices) for indices in path])
-    whole = starts + total == stops
-    if device.type != "cpu":
-        whole |= stops - starts > MASKED_UP_TO
-    order_L = np.zeros(len(parent_L), np.int64)
-    blocks: list[Block] = []
-    place = 0
-    call = SCORES_OF_A_CALL.get(device.type, SCORES_OF_A_CALL_ELSEWHERE)
-    for chosen in _in_blocks(np.where(whole, total, stops - starts), total, whole, call):
-        keys = int(total[chosen].max())
-        at_end = bool(whole[chosen[0]])
-        queries = keys if at_end else int((stops - starts)[chosen].max())
-        indices = np.stack([_padded(path[run], keys, at_end=at_end) for run in chosen])
-        for slot, run in enumerate(chosen):
-            stop = place + slot * queries + (int(total[run]) if at_end else queries)
-            order_L[starts[run] : stops[run]] = np.arange(stop - (stops[run] - starts[run]), stop)
-        padding = np.zeros(len(chosen), np.int64) if at_end else keys - total[chosen]
-        blocks.append(_block(indices, queries, padding, device))
-        place += len(chosen) * queries
-    return Layout(blocks, torch.from_numpy(order_L).to(device), int(total.max()))
-
-
-def _in_blocks(queries: Indices, keys: Indices, whole: NDArray[np.bool_], call: int) -> list[list[int]]:
-    """Group runs so that the scores computed for padding cost less than the kernel calls saved."""
-    blocks: list[list[int]] = []
-    sizes: list[tuple[int, int]] = []
-    for run in sorted(range(len(queries)), key=lambda run: (-int(keys[run]), -int(queries[run]))):
-        alone = _scores(int(queries[run]), int(keys[run])) + call
-        best, least = -1, alone
-        for index, (width, length) in enumerate(sizes):
-            if whole[blocks[index][0]] != whole[run]:
-                continue
-            wider = max(width, int(queries[run]))
-            count = len(blocks[index])
-            more = (count + 1) * _scores(wider, length) - count * _scores(width, length)
-            if more < least:
-                best, least = index, more
-        if best < 0:
-            blocks.append([run])
-            sizes.append((int(queries[run]), int(keys[run])))
-        else:
-            blocks[best].append(run)
-            sizes[best] = (max(sizes[best][0], int(queries[run])), sizes[best][1])
-    return blocks
-
-
-def _scores(queries: int, keys: int) -> int:
-    return queries * (2 * keys - queries) // 2
-
-
-def _padded(indices: Indices, length: int, *, at_end: bool) -> Indices:
-    """Repeat the last index at the end, or the first in front."""
-    missing = length - len(indices)
-    return np.pad(indices, (0, missing) if at_end else (missing, 0), mode="edge")
-
-
-def _block(key_BK: Indices, queries: int, padding_B: Indices, device: torch.device) -> Block:
-    hidden_BP = None
-    if padding_B.any():
-        hidden_BP = torch.zeros(len(padding_B), int(padding_B.max()))
-        for hidden_P, padding in zip(hidden_BP, padding_B.tolist(), strict=True):
-            hidden_P[
-                :padding
-            ] = -1e30  # finite, for the sake of queries in the padding, which see nothing else
-        hidden_BP = hidden_BP.to(device)
-    keys = torch.from_numpy(key_BK).to(device)
-    return Block(keys[:, key_BK.shape[1] - queries :], keys, hidden_BP)
+    """Plan the attention of a tree's tokens."""
+    if device.type == "cpu":
+        plan = tiles_of(parent_L, np.arange(len(parent_L)), device)
+    else:
+        plan = blocks_of(parent_L, device)
+    return Layout(parent_L, plan, int(depths(parent_L).max()) + 1)
 
 
 def _attend(
@@ -166,42 +80,12 @@ def _attend(
     layout.calls += 1
     query_LHD, key_LED, value_LED = (x.transpose(1, 2)[0] for x in (query_1HLD, key_1ELD, value_1ELD))
     scale = query_LHD.shape[-1] ** -0.5 if scaling is None else scaling
-    kernel = tiled_attention if query_1HLD.device.type == "cpu" else fused_attention
-    both_LE2D = torch.cat([key_LED, value_LED], -1)
-    outputs: list[Tensor] = []
-    for block in layout.blocks:
-        query_BQHD = _gather(query_LHD, block.query_BQ)
-        key_BKED, value_BKED = _gather(both_LE2D, block.key_BK).tensor_split([key_LED.shape[-1]], -1)
-        outputs.append(kernel(query_BQHD, key_BKED, value_BKED, scale, block.hidden_BP).flatten(0, 1))
-    return torch.cat(outputs).index_select(0, layout.order_L)[None], None
-
-
-def fused_attention(
-    query_BQHD: Tensor, key_BKED: Tensor, value_BKED: Tensor, scale: float, hidden_BP: Tensor | None
-) -> Tensor:
-    """The same as `tiled_attention`, in the kernels of accelerators."""
-    repeats = query_BQHD.shape[2] // key_BKED.shape[2]
-    query, key, value = (x.transpose(1, 2) for x in (query_BQHD, key_BKED, value_BKED))
-    if repeats > 1:
-        key, value = (x.repeat_interleave(repeats, dim=1) for x in (key, value))
-    queries, keys = query.shape[2], key.shape[2]
-    mask = None
-    if queries < keys or hidden_BP is not None:
-        mask_QK = torch.full((queries, keys), -math.inf, device=query.device).triu(keys - queries + 1)
-        mask = mask_QK[None, None]
-        if hidden_BP is not None:
-            mask = mask.repeat(len(hidden_BP), 1, 1, 1)
-            mask[..., : hidden_BP.shape[1]] += hidden_BP[:, None, None]
-        mask = mask.to(query.dtype)
-    attended = scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, is_causal=mask is None, scale=scale
-    )
-    return attended.transpose(1, 2)
-
-
-def _gather(flat_LHD: Tensor, indices: Tensor) -> Tensor:
-    """Return the tokens that a block names, shape (*indices.shape, H, D)."""
-    return flat_LHD.index_select(0, indices.flatten()).view(*indices.shape, *flat_LHD.shape[1:])
+    plan = layout.plan
+    if layout.last_plan is not None and layout.calls == _layers(module):
+        plan = layout.last_plan
+    if isinstance(plan, Blocks):
+        return fused_attention(query_LHD, key_LED, value_LED, scale, plan)[None], None
+    return tiled_attention(query_LHD, key_LED, value_LED, scale, plan)[None], None
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
@@ -212,11 +96,17 @@ AttentionInterface.register(NAME, _attend)
 AttentionMaskInterface.register(NAME, _no_mask)
 
 
+def _layers(module: nn.Module) -> int:
+    """Return how many layers a model, or the model of an attention, has."""
+    config: Any = module.config
+    layers: int = config.get_text_config().num_hidden_layers
+    return layers
+
+
 def check_attended(model: PreTrainedModel, layout: Layout) -> None:
     """Raise `ConfigError` unless every layer has attended through `layout`: a layer that mixes tokens in
     another way (a recurrent state, say) would mix tokens of different paths."""
-    config: Any = model.config
-    layers: int = config.get_text_config().num_hidden_layers
+    layers = _layers(model)
     if layout.calls != layers:
         raise ConfigError(
             f"{type(model).__name__} has {layers} layers, of which {layout.calls} attend through transformers' "
@@ -233,3 +123,47 @@ def packed_attention(model: PreTrainedModel) -> Generator[None]:
         yield
     finally:
         model.set_attn_implementation(before)
+
+
+@contextmanager
+def read_at(model: PreTrainedModel, layout: Layout, tokens: Tensor) -> Generator[None]:
+    """Let the last layer of `model` compute no more than what is read: inside, outputs of other tokens than
+    `tokens` (indices into the flat sequence) mean nothing.
+
+    Every token still has its keys and values there. What is left out are queries (on CPUs) and the layer's MLP,
+    the larger half of it, where it goes by that name.
+    """
+    read: Indices = np.unique(tokens.cpu().numpy())
+    if isinstance(layout.plan, list):
+        layout.last_plan = tiles_of(layout.parent_L, read, tokens.device)
+    with _applied_to(_last_mlp(model), torch.from_numpy(read).to(tokens.device), len(layout.parent_L)):
+        yield
+
+
+def _last_mlp(model: PreTrainedModel) -> nn.Module | None:
+    """Return the MLP of the last layer, where every layer has one."""
+    every: Any = model
+    found: list[nn.Module] = [part for name, part in every.named_modules() if name.endswith(".mlp")]
+    return found[-1] if found and len(found) == _layers(model) else None
+
+
+@contextmanager
+def _applied_to(module: nn.Module | None, tokens: Tensor, length: int) -> Generator[None]:
+    """Let a module that works token by token see only some of them; for the others it returns 0."""
+    if module is None:
+        yield
+        return
+
+    def some(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (given[0].index_select(1, tokens), *given[1:])
+
+    def back(_: nn.Module, given: tuple[Tensor, ...], result_1NH: Tensor) -> Tensor:
+        all_1LH = result_1NH.new_zeros(1, length, result_1NH.shape[-1])
+        return all_1LH.index_copy(1, tokens, result_1NH)
+
+    hooks = [module.register_forward_pre_hook(some), module.register_forward_hook(back)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from agentgym.training.attention import check_attended, packed_attention
+from agentgym.training.attention import check_attended, packed_attention, read_at
 from agentgym.training.packing import MicroBatch, Row, micro_batches
 from agentgym.training.tokens import Floats
 
@@ -57,13 +57,14 @@ def entropy_of(logp_NV: Tensor) -> Tensor:
 
 def forward_logits(model: PreTrainedModel, batch: MicroBatch) -> Tensor:
     """Return the logits that predict the trained tokens, float32, shape (N, V). Needs `packed_attention`."""
-    output: Any = model(
-        input_ids=batch.ids_L[None],
-        position_ids=batch.positions_L[None],
-        layout=batch.layout,
-        logits_to_keep=batch.source_N,
-        use_cache=False,
-    )
+    with read_at(model, batch.layout, batch.source_N):
+        output: Any = model(
+            input_ids=batch.ids_L[None],
+            position_ids=batch.positions_L[None],
+            layout=batch.layout,
+            logits_to_keep=batch.source_N,
+            use_cache=False,
+        )
     check_attended(model, batch.layout)
     return output.logits[0].float()
 

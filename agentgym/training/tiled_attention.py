@@ -1,132 +1,130 @@
 """Causal attention in tiles that stay in the processor's cache, with their scores computed anew for the gradient.
 
-On a CPU this takes half the time of the fused kernel for rows of some hundred tokens, and less than it for
-longer ones; unlike that kernel it needs no mask where the keys begin before the queries.
-
-Legend: R rows times key heads, G query heads of a key head, Q queries, K keys, D head dimension, P padding;
-B rows, H query heads, E key heads.
+Legend: L tokens, H query heads, E key heads, G query heads of a key head, D head dimension; Q queries, K keys and
+M partly seen keys of a tile, S = G x Q rows of scores of a key head.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
-QUERIES = 128
-"""Of a tile, about."""
+from agentgym.training.tiles import Tile
 
-SCORES = 1 << 19
-"""Of a tile, at most (but of one row at least): 2 MiB in float32."""
-
-
-class _Tile(NamedTuple):
-    rows: slice
-    queries: slice
-    keys: slice
-    """All that its last query sees."""
-
-
-class _Masks(NamedTuple):
-    future: Tensor
-    hidden_RP: Tensor | None
+SCORES = 1 << 18
+"""Of one product, at most (but of one key head at least): 1 MiB in float32."""
 
 
 def tiled_attention(
-    query_BQHD: Tensor,
-    key_BKED: Tensor,
-    value_BKED: Tensor,
-    scale: float,
-    hidden_BP: Tensor | None = None,
+    query_LHD: Tensor, key_LED: Tensor, value_LED: Tensor, scale: float, tiles: Sequence[Tile]
 ) -> Tensor:
-    """Attend from the last Q of K tokens, each to those before it and itself; returns (B, Q, H, D).
-
-    `hidden_BP` is added to the scores of the first P keys: 0, or a large negative number for padding.
-    """
-    batch, queries, heads, size = query_BQHD.shape
-    keys, kv_heads = key_BKED.shape[1:3]
-    groups = heads // kv_heads
-    query_BQEGD = (query_BQHD * scale).reshape(batch, queries, kv_heads, groups, size)
-    query_RQGD = query_BQEGD.transpose(1, 2).reshape(-1, queries, groups, size).contiguous()
-    key_RKD, value_RKD = (
-        x.transpose(1, 2).reshape(-1, keys, x.shape[-1]).contiguous() for x in (key_BKED, value_BKED)
-    )
-    hidden_RP = None if hidden_BP is None else hidden_BP.repeat_interleave(kv_heads, 0)
+    """Attend from the queries of each tile to the keys it sees; returns (L, H, D), 0 for tokens in no tile."""
     function: Any = _Tiled
-    out_RQGD: Tensor = function.apply(query_RQGD, key_RKD, value_RKD, hidden_RP)
-    out_BQEGD = out_RQGD.view(batch, kv_heads, queries, groups, -1).transpose(1, 2)
-    return out_BQEGD.reshape(batch, queries, heads, -1)
+    return function.apply(query_LHD * scale, key_LED, value_LED, tiles)
 
 
 class _Tiled(Function):
     @staticmethod
     def forward(
-        ctx: Any, query_RQGD: Tensor, key_RKD: Tensor, value_RKD: Tensor, hidden_RP: Tensor | None
+        ctx: Any, query_LHD: Tensor, key_LED: Tensor, value_LED: Tensor, tiles: Sequence[Tile]
     ) -> Tensor:
-        out_RQGD = query_RQGD.new_empty(*query_RQGD.shape[:3], value_RKD.shape[-1])
-        key_RDK = key_RKD.mT.contiguous()
-        masks = _Masks(_future(query_RQGD), hidden_RP)
-        for tile in _tiles(query_RQGD, key_RKD):
-            weight = _weights(_part(query_RQGD, tile), key_RDK, masks, tile)
-            attended = torch.bmm(weight, value_RKD[tile.rows, tile.keys])
-            _part(out_RQGD, tile).copy_(attended)
-        ctx.save_for_backward(query_RQGD, key_RKD, value_RKD, out_RQGD, hidden_RP)
-        return out_RQGD
+        ctx.tiles = tiles
+        out_LHD = query_LHD.new_zeros(*query_LHD.shape[:2], value_LED.shape[-1])
+        heads = key_LED.shape[1]
+        (room,) = _rooms(1, query_LHD, heads, tiles)
+        for tile in tiles:
+            query_ESD = _queries(query_LHD, tile, heads)
+            key_EDK = _keys(key_LED, tile).permute(1, 2, 0).contiguous()
+            value_EKD = _keys(value_LED, tile).transpose(0, 1).contiguous()
+            out_ESD = query_ESD.new_empty(*query_ESD.shape[:2], value_EKD.shape[-1])
+            for some in _heads_at_a_time(query_ESD, key_EDK):
+                weight = _weights(query_ESD[some], key_EDK[some], tile, room)
+                torch.bmm(weight, value_EKD[some], out=out_ESD[some])
+            _put(out_LHD, tile, out_ESD)
+        ctx.save_for_backward(query_LHD, key_LED, value_LED, out_LHD)
+        return out_LHD
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, Tensor, Tensor, None]:
-        query_RQGD, key_RKD, value_RKD, out_RQGD, hidden_RP = ctx.saved_tensors
-        grad_RQGD = grad_outputs[0].contiguous()
-        mean_RQG1 = (grad_RQGD * out_RQGD).sum(-1, keepdim=True)
-        # The products are a third faster with the longer side of each operand in one piece.
-        key_RDK, value_RDK = key_RKD.mT.contiguous(), value_RKD.mT.contiguous()
-        d_query, d_key, d_value = torch.empty_like(query_RQGD), *map(torch.zeros_like, (key_RDK, value_RDK))
-        masks = _Masks(_future(query_RQGD), hidden_RP)
-        for tile in _tiles(query_RQGD, key_RKD):
-            query, grad = _part(query_RQGD, tile), _part(grad_RQGD, tile)
-            weight = _weights(query, key_RDK, masks, tile)
-            d_value[tile.rows, :, tile.keys] += torch.bmm(grad.mT, weight)
-            d_score = torch.bmm(grad, value_RDK[tile.rows, :, tile.keys])
-            d_score.sub_(_part(mean_RQG1, tile)).mul_(weight)
-            _part(d_query, tile).copy_(torch.bmm(d_score, key_RKD[tile.rows, tile.keys]))
-            d_key[tile.rows, :, tile.keys] += torch.bmm(query.mT, d_score)
-        return d_query, d_key.mT, d_value.mT, None
+        query_LHD, key_LED, value_LED, out_LHD = ctx.saved_tensors
+        d_query, d_key, d_value = map(torch.zeros_like, (query_LHD, key_LED, value_LED))
+        heads = key_LED.shape[1]
+        room, other_room = _rooms(2, query_LHD, heads, ctx.tiles)
+        for tile in ctx.tiles:
+            query_ESD = _queries(query_LHD, tile, heads)
+            out_ESD = _queries(out_LHD, tile, heads)
+            grad_ESD = _queries(grad_outputs[0], tile, heads)
+            _by_group(grad_ESD, tile)[:, :, tile.queries :] = 0
+            mean_ES1 = (grad_ESD * out_ESD).sum(-1, keepdim=True)
+            # The products are a third faster with the longer side of each operand in one piece.
+            key_KED = _keys(key_LED, tile)
+            key_EKD, key_EDK = key_KED.transpose(0, 1).contiguous(), key_KED.permute(1, 2, 0).contiguous()
+            value_EDK = _keys(value_LED, tile).permute(1, 2, 0).contiguous()
+            d_query_ESD, d_key_EDK, d_value_EDK = map(torch.empty_like, (query_ESD, key_EDK, value_EDK))
+            for some in _heads_at_a_time(query_ESD, key_EDK):
+                query, grad = query_ESD[some], grad_ESD[some]
+                weight = _weights(query, key_EDK[some], tile, room)
+                torch.bmm(grad.mT, weight, out=d_value_EDK[some])
+                d_score = torch.bmm(grad, value_EDK[some], out=_in(other_room, weight.shape))
+                d_score.sub_(mean_ES1[some]).mul_(weight)
+                torch.bmm(d_score, key_EKD[some], out=d_query_ESD[some])
+                torch.bmm(query.mT, d_score, out=d_key_EDK[some])
+            _put(d_query, tile, d_query_ESD)
+            d_key.index_add_(0, tile.key_K, d_key_EDK.permute(2, 0, 1))
+            d_value.index_add_(0, tile.key_K, d_value_EDK.permute(2, 0, 1))
+        return d_query, d_key, d_value, None
 
 
-def _tiles(query_RQGD: Tensor, key_RKD: Tensor) -> Iterator[_Tile]:
-    rows, queries, groups = query_RQGD.shape[:3]
-    before = key_RKD.shape[1] - queries
-    count = max(round(queries / QUERIES), 1)
-    for index in range(count):
-        first, last = (queries * index // count, queries * (index + 1) // count)
-        step = max(SCORES // (groups * (last - first) * (before + last)), 1)
-        for row in range(0, rows, step):
-            yield _Tile(slice(row, min(row + step, rows)), slice(first, last), slice(0, before + last))
+def _queries(values_LHD: Tensor, tile: Tile, heads: int) -> Tensor:
+    """Return the values of the tile's queries by key head, shape (E, S, D)."""
+    queries, size = len(tile.query_Q), values_LHD.shape[-1]
+    values_QEGD = values_LHD.index_select(0, tile.query_Q).view(queries, heads, -1, size)
+    return values_QEGD.permute(1, 2, 0, 3).reshape(heads, -1, size)
 
 
-def _part(values_RQGD: Tensor, tile: _Tile) -> Tensor:
-    """Return a view of the tile's part, shape (rows, queries x G, D)."""
-    part = values_RQGD[tile.rows, tile.queries]
-    return part.view(part.shape[0], -1, part.shape[-1])
+def _by_group(values_ESX: Tensor, tile: Tile) -> Tensor:
+    """Return a view, shape (E, G, Q, X)."""
+    return values_ESX.view(len(values_ESX), -1, len(tile.query_Q), values_ESX.shape[-1])
 
 
-def _future(query_RQGD: Tensor) -> Tensor:
-    """Return minus infinity where a key comes after a query, for as many of both as a tile can have."""
-    most = min(query_RQGD.shape[1], 2 * QUERIES)
-    return query_RQGD.new_full((most, most), -math.inf).triu(1)
+def _put(values_LHD: Tensor, tile: Tile, values_ESD: Tensor) -> None:
+    """Store the values of the tile's queries."""
+    values_QEGD = _by_group(values_ESD, tile).permute(2, 0, 1, 3)[: tile.queries]
+    values_LHD.index_copy_(0, tile.query_Q[: tile.queries], values_QEGD.flatten(1, 2))
 
 
-def _weights(query: Tensor, key_RDK: Tensor, masks: _Masks, tile: _Tile) -> Tensor:
-    """Return how much each query of the tile attends to each key, shape (rows, queries x G, keys)."""
-    score = torch.bmm(query, key_RDK[tile.rows, :, tile.keys])
-    count = tile.queries.stop - tile.queries.start
-    last = score.view(len(score), count, -1, score.shape[-1])[..., -count:]
-    last.add_(masks.future[:count, None, :count])
-    if masks.hidden_RP is not None:
-        width = min(masks.hidden_RP.shape[1], score.shape[-1])
-        score[..., :width].add_(masks.hidden_RP[tile.rows, None, :width])
-    return score.softmax(-1, dtype=torch.float32).to(score.dtype)
+def _keys(values_LED: Tensor, tile: Tile) -> Tensor:
+    return values_LED.index_select(0, tile.key_K)
+
+
+def _rooms(count: int, query_LHD: Tensor, heads: int, tiles: Sequence[Tile]) -> list[Tensor]:
+    """Return memory for the scores of the largest product, so many times. New memory for each product would have to
+    come from the system page by page, which takes as long as the product."""
+    groups = query_LHD.shape[1] // heads
+    largest = max((groups * len(tile.query_Q) * len(tile.key_K) for tile in tiles), default=0)
+    size = min(max(SCORES, largest), heads * largest)
+    return [query_LHD.new_empty(size) for _ in range(count)]
+
+
+def _in(room: Tensor, shape: Sequence[int]) -> Tensor:
+    return room[: math.prod(shape)].view(*shape)
+
+
+def _heads_at_a_time(query_ESD: Tensor, key_EDK: Tensor) -> Iterator[slice]:
+    heads, rows = query_ESD.shape[:2]
+    step = max(SCORES // (rows * key_EDK.shape[2]), 1)
+    return (slice(first, first + step) for first in range(0, heads, step))
+
+
+def _weights(query_ESD: Tensor, key_EDK: Tensor, tile: Tile, room: Tensor) -> Tensor:
+    """Return how much each query of the tile attends to each key, in `room`, shape (E, S, K)."""
+    shape = (*query_ESD.shape[:2], key_EDK.shape[2])
+    score_ESK = torch.bmm(query_ESD, key_EDK, out=_in(room, shape))
+    partly = tile.hidden_QM.shape[1]
+    _by_group(score_ESK, tile)[..., shape[-1] - partly :].add_(tile.hidden_QM)
+    return torch.softmax(score_ESK, -1, out=score_ESK)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import (
     Gemma2Config,
@@ -33,10 +33,13 @@ from transformers import (
 from agentgym.core.errors import ConfigError
 from agentgym.core.task import Split, Task
 from agentgym.core.trace import Episode, Outcome, StopReason, Turn
-from agentgym.training.attention import fused_attention, packed_attention
+from agentgym.training.attention import lay_out, packed_attention
+from agentgym.training.fused_attention import blocks_of, fused_attention
 from agentgym.training.packing import MicroBatch, micro_batches, pack
 from agentgym.training.scoring import forward_logits
 from agentgym.training.tiled_attention import tiled_attention
+from agentgym.training.tiles import KEY_STEP, QUERIES, QUERY_STEP, tiles_of
+from agentgym.training.turns import Indices
 
 SIZES: dict[str, Any] = {
     "vocab_size": 50,
@@ -176,18 +179,73 @@ def test_a_part_of_a_row_scores_as_in_the_whole(chosen: list[int]) -> None:
     assert row.only(np.zeros(len(row.turn), np.bool_)) is None
 
 
-def test_tiles_equal_the_fused_kernel() -> None:
+def tree(seed: int, rows: int) -> Indices:
+    """The parents of the tokens of a few rows, the longest of some hundred tokens."""
+    cuts = [[1.0, 0.5, 0.8], [0.3, 1.0], []]
+    episodes = [cut_episode(seed + n, cuts[n % 3], (40, 90), ids=20) for n in range(rows)]
+    (batch,) = micro_batches(pack(episodes), 10_000, torch.device("cpu"))
+    return batch.layout.parent_L
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_tiles_equal_the_kernel_of_accelerators(rows: int) -> None:
     torch.manual_seed(0)
-    query, key, value = (
-        torch.randn(3, n, h, 8, requires_grad=True) for h, n in ((4, 150), (2, 290), (2, 290))
-    )
-    hidden = torch.where(torch.arange(40) < torch.tensor([[0], [17], [40]]), -1e30, 0.0)
+    parent_L, cpu = tree(rows, rows), torch.device("cpu")
+    query, key, value = (torch.randn(len(parent_L), heads, 8, requires_grad=True) for heads in (4, 2, 2))
     results: list[list[Tensor]] = []
-    for kernel in (tiled_attention, fused_attention):
-        out = kernel(query, key, value, 0.3, hidden)
+    for out in (
+        tiled_attention(query, key, value, 0.3, tiles_of(parent_L, np.arange(len(parent_L)), cpu)),
+        fused_attention(query, key, value, 0.3, blocks_of(parent_L, cpu)),
+    ):
         results.append([out, *torch.autograd.grad((out * out.detach().cos()).sum(), (query, key, value))])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@given(st.integers(0, 1000), st.integers(1, 6), st.floats(0, 1))
+@settings(max_examples=20, deadline=None)
+def test_each_query_is_in_one_tile_and_sees_its_path(seed: int, rows: int, share: float) -> None:
+    parent_L = tree(seed, rows)
+    wanted = np.flatnonzero(np.random.default_rng(seed).random(len(parent_L)) <= share)
+    found: list[int] = []
+    for tile in tiles_of(parent_L, wanted, torch.device("cpu")):
+        query_Q, keys = tile.query_Q.numpy(), tile.key_K.numpy()
+        found += (queries := query_Q[: tile.queries].tolist())
+        assert len(query_Q) % QUERY_STEP == len(keys) % KEY_STEP == 0
+        assert len(query_Q) <= QUERIES
+        sees = np.ones((len(query_Q), len(keys)), np.bool_)
+        sees[:, len(keys) - tile.hidden_QM.shape[1] :] = tile.hidden_QM.numpy() == 0
+        for query, sees_K in zip(queries, sees, strict=False):
+            assert keys[sees_K].tolist() == path(parent_L, query)
+    assert found == wanted.tolist()
+
+
+def path(parent_L: Indices, token: int) -> list[int]:
+    found: list[int] = []
+    while token >= 0:
+        found.append(token)
+        token = int(parent_L[token])
+    return found[::-1]
+
+
+@pytest.mark.parametrize("make", SERVED.values(), ids=SERVED.keys())
+def test_the_last_layer_computes_only_what_is_read(make: Callable[[], PreTrainedModel]) -> None:
+    model, seen = make().eval(), list[int]()
+
+    def note(_: nn.Module, given: tuple[Tensor, ...], __: Tensor) -> None:
+        seen.append(given[0].shape[1])
+
+    call: Any = model
+    for name, module in call.named_modules():
+        if name.endswith(".mlp"):
+            module.register_forward_hook(note)
+    (batch,) = micro_batches(pack([cut_episode(0, [1.0, 0.5])]), 1000, model.device)
+    with packed_attention(model):
+        forward_logits(model, batch)
+        assert seen == [len(batch.ids_L), len(np.unique(batch.source_N.numpy()))]
+        layout = lay_out(batch.layout.parent_L, model.device)
+        call(batch.ids_L[None], position_ids=batch.positions_L[None], layout=layout)
+    assert seen[2:] == [len(batch.ids_L)] * 2, "and all of it for those who ask for all"
 
 
 def refused(model: PreTrainedModel) -> str:
