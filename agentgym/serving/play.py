@@ -87,20 +87,22 @@ async def _play(
     attempt = gateway.open(rollout, plan=plan)
     seed = plan.seed if plan.agent_seed is None else plan.agent_seed
     assignment = Assignment(plan.task, seed, gateway.base_url(rollout), gateway.token, gateway.model)
-    limit = asyncio.timeout(timeout_s)
+    playing = asyncio.ensure_future(agent(assignment))
     try:
-        async with limit:
-            verdict = await agent(assignment)
-        _judge(attempt, verdict)
+        await asyncio.wait({playing}, timeout=timeout_s)
+        if playing.done():
+            _judge(attempt, playing.result())
+        else:  # told before the agent is stopped and its call given up
+            outcome = Outcome.INFERENCE_ERROR if attempt.waiting else Outcome.TRUNCATED
+            attempt.end(outcome, StopReason.TIME_LIMIT, f"The agent took longer than {timeout_s:g} s.")
     except (UsageError, asyncio.CancelledError):
         attempt.end(Outcome.CANCELLED, StopReason.CANCELLED, "The collection of episodes was stopped.")
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it ends this episode alone
-        if limit.expired():
-            outcome = Outcome.INFERENCE_ERROR if attempt.waiting else Outcome.TRUNCATED
-            attempt.end(outcome, StopReason.TIME_LIMIT, f"The agent took longer than {timeout_s:g} s.")
-        else:
-            attempt.end(_owner(error), StopReason.ERROR, _report(error, gateway.token))
+        attempt.end(_owner(error), StopReason.ERROR, _report(error, gateway.token))
+    finally:
+        playing.cancel()
+        await asyncio.wait({playing})
     return await attempt.episode()
 
 
