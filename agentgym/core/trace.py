@@ -179,6 +179,10 @@ class Episode:
     origin: Origin | None = None
     """Where it branched off another episode; None: played from reset."""
 
+    def __repr__(self) -> str:
+        # Short: asyncio puts the result of a task into words whenever it starts one.
+        return f"Episode({self.id!r}, {self.outcome.value}, score={self.score}, {len(self.turns)} turns)"
+
     @property
     def success(self) -> bool:
         """Whether the task was solved."""
