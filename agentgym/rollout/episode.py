@@ -284,6 +284,7 @@ def _reciting(session: AgentSession) -> RecitingSession:
     if not isinstance(session, RecitingSession):
         raise UsageError(
             f"An episode that begins with replayed turns needs an agent that can recite them; sessions of "
-            f"type {type(session).__name__} have no `recite`. Use a ChatAgent, or plan it without a prefix."
+            f"type {type(session).__name__} have no `recite`. Use an agent that answers a decision at once, such as a "
+            "ChatAgent, or plan it without a prefix."
         )
     return session

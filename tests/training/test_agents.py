@@ -73,7 +73,7 @@ def model(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
 
 def play(kind: AgentKind, env: type[ToolBoxes], policy: Witness) -> list[Episode]:
     agent = new_agent(kind, policy, sampling=Sampling(max_tokens=5))
-    plans = plan_groups(env.suite.tasks("train"), 2, label=kind, seed=3)
+    plans = plan_groups(env.suite.tasks("train")[:1], 3, label=kind, seed=3)
     return asyncio.run(collect(plans, agent, env, concurrency=6, max_turns=3))
 
 
