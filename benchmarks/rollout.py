@@ -46,7 +46,7 @@ from agentgym.policies.tokenizer import train_tokenizer
 from agentgym.rollout.collect import EpisodePlan, collect
 from agentgym.rollout.rules import Rules
 from agentgym.training.demonstrations import RecitingPolicy
-from benchmarks.kv_cache import household_observations
+from benchmarks.generation import household_observations
 from benchmarks.talking import CONSTANT_S, Talking, constant, heavy_tailed, task_of
 
 IN_FLIGHT = 64
@@ -204,7 +204,7 @@ def throughput(scale: Scale, told: Sequence[Sequence[str]], tokenizer: PreTraine
     per_cpu: dict[str, list[float]] = {name: [] for name in ways}
     for repeat in range(scale.repeats + 1):
         for name, play in ways.items():
-            policy = LocalPolicy(model, tokenizer, max_sessions=IN_FLIGHT)
+            policy = LocalPolicy(model, tokenizer)
             started, worked = perf_counter(), process_time()
             play(ChatAgent(policy, sampling=sampling), scale.episodes if repeat else IN_FLIGHT)
             rates[name].append(policy.stats.sampled_tokens / (perf_counter() - started))
