@@ -37,7 +37,9 @@ MAX_TURNS = 50
 
 def evaluate(
     env: EnvName,
-    policy: Annotated[str, typer.Option("--policy", help="A run, random, oracle, openai:MODEL or a URL.")],
+    policy: Annotated[
+        str, typer.Option("--policy", help="A run, random, oracle, openai:MODEL, vllm:PATH, a URL.")
+    ],
     split: SplitName = "heldout",
     against: Annotated[
         str | None, typer.Option("--against", help="A second policy, compared on the same tasks and seeds.")
@@ -64,8 +66,8 @@ def evaluate(
 ) -> None:
     """Evaluate a policy on a split's tasks, and compare it with another on the same ones.
 
-    A model behind an OpenAI-compatible URL, such as http://127.0.0.1:8000/v1, is shown what it can do at each
-    turn, and may think before it acts.
+    A model behind an OpenAI-compatible URL, such as http://127.0.0.1:8000/v1, or a directory that vLLM is to run
+    (vllm:PATH), is shown what it can do at each turn, and may think before it acts; a run plays as it was trained.
 
     Example: agentgym eval household --policy oracle --against random --episodes 9
     """

@@ -1,4 +1,4 @@
-"""Policies by name: a run, a scripted one, or a model behind a URL."""
+"""Policies by name: a run, a scripted one, a model behind a URL, or one that vLLM runs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from agentgym.core.errors import UsageError
 if TYPE_CHECKING:
     from agentgym.agents.kinds import AgentKind
     from agentgym.core.agent import Agent
+    from agentgym.core.policy import Policy
     from agentgym.policies.endpoint import EndpointPolicy
     from agentgym.policies.local import LocalPolicy
     from agentgym.rollout.rules import Rules
     from agentgym.training.recipe import EnvironmentSection
     from agentgym.training.run import Run
+    from agentgym.training.sections import Engine
 
 SCRIPTED = ("random", "oracle")
 OPENAI = "openai:"
+VLLM = "vllm:"
 _ENDPOINT = re.compile(r"https?://|openai:", re.IGNORECASE)
 _PANEL = "Models behind a URL"
 
@@ -108,13 +111,20 @@ def open_player(
     kind = None if agent is None else agent_kind(agent)
     if is_endpoint(name):
         endpoint = open_endpoint(name, model, options)
-        return _endpoint_player(endpoint, temperature, options.max_tokens, kind or "chat")
+        player = _stranger(endpoint, endpoint.model, temperature, options.max_tokens, kind or "chat")
+        return Player(player, endpoint=endpoint)
     if model:
         raise UsageError(f"{name} is not behind a URL, so it has no model to choose: got {model!r}.")
     if name == "random":
         return Player(RandomAgent())
     if name == "oracle":
         return Player(OracleAgent())
+    engine: Engine = "local"
+    if name.lower().startswith(VLLM):
+        engine, name = "vllm", name[len(VLLM) :]
+        if (Path(name) / "config.json").is_file():
+            policy = _vllm_policy(name)
+            return Player(_stranger(policy, Path(name).name, temperature, options.max_tokens, kind or "chat"))
     from agentgym.registry import find_spec
     from agentgym.training.assembly import make_agent
     from agentgym.training.run import Run
@@ -123,18 +133,17 @@ def open_player(
     section = run.recipe.environment
     if find_spec(section.id).id != env:
         raise UsageError(f"The run {run.path} was trained in {section.id}, not in {env}; evaluate it there.")
-    player = make_agent(run.recipe, newest_policy(run), temperature, name=run.name, kind=kind)
+    player = make_agent(run.recipe, newest_policy(run, engine), temperature, name=run.name, kind=kind)
     return Player(player, section, run.recipe.rollout.rules)
 
 
-def newest_policy(run: Run) -> LocalPolicy:
+def newest_policy(run: Run, engine: Engine = "local") -> LocalPolicy:
     """Open the policy that a run's last checkpoint holds."""
-    from agentgym.policies.local import LocalPolicy
-    from agentgym.training.assembly import open_model
+    from agentgym.training.assembly import make_policy, open_model
     from agentgym.training.checkpoint import latest_checkpoint
 
     latest = latest_checkpoint(run.checkpoints)
-    policy = LocalPolicy(*open_model(run.recipe, str(latest.path)))
+    policy = make_policy(run.recipe, open_model(run.recipe, str(latest.path)), engine)
     policy.set_version(latest.iteration)
     return policy
 
@@ -164,17 +173,25 @@ def open_endpoint(name: str, model: str, options: EndpointOptions) -> EndpointPo
     return policy
 
 
-def _endpoint_player(policy: EndpointPolicy, temperature: float, max_tokens: int, kind: AgentKind) -> Player:
+def _vllm_policy(path: str) -> LocalPolicy:
+    """Open a model's directory with vLLM in this process."""
+    from agentgym.policies.models import load_model
+    from agentgym.policies.vllm import VllmPolicy
+
+    loaded = load_model(path)
+    return VllmPolicy(loaded.model, loaded.tokenizer)
+
+
+def _stranger(policy: Policy, name: str, temperature: float, max_tokens: int, kind: AgentKind) -> Agent:
     """Return an agent that tells a model which was not trained here what it can do."""
     from agentgym.agents.kinds import new_agent
     from agentgym.core.policy import Sampling
 
-    agent = new_agent(
+    return new_agent(
         kind,
         policy,
         sampling=Sampling(temperature=temperature, max_tokens=max_tokens),
         action_format="tagged" if kind in ("chat", "planner") else "plain",
         show_admissible=True,
-        name=policy.model,
+        name=name,
     )
-    return Player(agent, endpoint=policy)

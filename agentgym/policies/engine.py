@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
+from typing import Protocol
 
 import torch
 
@@ -62,11 +63,69 @@ class Row:
     """The version of the weights behind each sampled token."""
     finish: FinishReason | None = None
     fault: InferenceFault | None = None
+    seed: int = 0
+    """What `uniforms` were drawn by, for engines that draw their own."""
 
     @property
     def sampled_ids(self) -> list[int]:
         """The tokens sampled so far."""
         return self.ids[self.prompt_length :]
+
+
+class LaneKeeper(Protocol):
+    """Remembers what of each conversation is computed already."""
+
+    def keep(self, lane: Lane, length: int) -> None:
+        """Keep the first `length` tokens alone."""
+        ...
+
+    def end(self, lane: Lane) -> None:
+        """Forget the conversation."""
+        ...
+
+
+class AnswerEngine(Protocol):
+    """What `LocalPolicy` samples with: `Engine`, or another with the same weights."""
+
+    @property
+    def stats(self) -> EngineStats:
+        """What has been computed so far."""
+        ...
+
+    @property
+    def lanes(self) -> LaneKeeper:
+        """What is kept of conversations."""
+        ...
+
+    @property
+    def held_positions(self) -> int:
+        """Tokens whose keys and values there is memory for now."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """Whether any answer is unfinished."""
+        ...
+
+    def submit(self, row: Row) -> None:
+        """Queue an answer."""
+        ...
+
+    def cancel(self, row: Row) -> None:
+        """Forget an answer, finished or not."""
+        ...
+
+    def weights_changed(self, version: int) -> None:
+        """Go on with the weights that the model has now."""
+        ...
+
+    def drop_all(self) -> list[Row]:
+        """Forget every unfinished answer and return them."""
+        ...
+
+    def step(self) -> list[Row]:
+        """Compute a little, and return the answers that are finished by it."""
+        ...
 
 
 # Tokens of the blocks that are computed alone in deterministic mode. Divides every extent.
@@ -142,6 +201,11 @@ class Engine:
         self._stats.evictions = self.lanes.evictions
         self._stats.shared_tokens = self.lanes.shared_tokens
         return self._stats
+
+    @property
+    def held_positions(self) -> int:
+        """Tokens whose keys and values there is memory for now."""
+        return self.cache.positions
 
     def submit(self, row: Row) -> None:
         """Queue an answer."""

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from agentgym.core.errors import ConfigError, InferenceFault, UsageError
 from agentgym.core.policy import Completion, FinishReason, GenerationRequest
-from agentgym.policies.engine import Engine, EngineStats, Row
+from agentgym.policies.engine import AnswerEngine, Engine, EngineStats, Row
 from agentgym.policies.extents import extent_size
 from agentgym.policies.kv_cache import KeyValueCache
 from agentgym.policies.lanes import Lane
@@ -116,7 +116,7 @@ class LocalPolicy:
         self._forward, self._bytes_per_position = open_forward(model, self.max_context)
         self._max_positions = max_cache_bytes // self._bytes_per_position
         self._fit_context(max_cache_bytes, asked=max_context is not None)
-        self._engine = self.new_engine()
+        self._engine = self._make_engine()
         self._sessions: dict[str, _Session] = {}
         self._running: _Loop | None = None
 
@@ -131,6 +131,10 @@ class LocalPolicy:
                     f"{least} tokens, got {max_cache_bytes}. Allow more, or a shorter max_context."
                 )
             self.max_context = fitting
+
+    def _make_engine(self) -> AnswerEngine:
+        """Return the engine that answers the policy's requests."""
+        return self.new_engine()
 
     def new_engine(self) -> Engine:
         """Return an engine of its own over the same model, to sample from token ids instead of messages."""
@@ -147,7 +151,7 @@ class LocalPolicy:
     @property
     def cache_held_bytes(self) -> int:
         """Bytes of keys and values that there is memory for now."""
-        return self._engine.cache.positions * self._bytes_per_position
+        return self._engine.held_positions * self._bytes_per_position
 
     def cache_bytes(self, tokens: int) -> int:
         """Return the bytes that a waiting conversation of so many tokens takes in the cache."""
@@ -248,6 +252,7 @@ class LocalPolicy:
             context.prompt_start,
             request.sampling,
             uniforms.tolist(),
+            seed=request.seed,
         )
         return _Ticket(session, request, context, row, loop.create_future())
 

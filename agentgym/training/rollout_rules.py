@@ -84,6 +84,16 @@ def members_to_spare(recipe: Recipe) -> str | None:
     return None
 
 
+def logprobs_to_train_on(recipe: Recipe) -> str | None:
+    """vLLM tells the log-probabilities that are left after top-p."""
+    if recipe.rollout.engine == "local" or recipe.rollout.top_p == 1:
+        return None
+    return (
+        f"the engine 'vllm' tells no log-probabilities from before `rollout.top_p = {recipe.rollout.top_p}`. Set "
+        "`rollout.top_p` to 1, or `rollout.engine` to 'local'."
+    )
+
+
 def something_to_play(recipe: Recipe) -> str | None:
     """Recorded episodes are taken as they are."""
     if recipe.data.on_policy:

@@ -20,6 +20,7 @@ from agentgym.training.offline_rules import critic_to_ask, plain_sum_of_pairs, r
 from agentgym.training.rollout_rules import (
     expert_to_ask,
     expert_to_learn_from,
+    logprobs_to_train_on,
     members_to_spare,
     something_to_play,
 )
@@ -97,6 +98,7 @@ RULES: tuple[Rule, ...] = (
     teacher_to_ask,
     expert_to_ask,
     expert_to_learn_from,
+    logprobs_to_train_on,
     members_to_spare,
     something_to_play,
     gap_to_correct,

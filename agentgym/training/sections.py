@@ -12,6 +12,7 @@ from agentgym.rollout.rules import Limits, Rules
 from agentgym.training.parts import Settings
 
 _RULES = Rules()
+Engine = Literal["local", "vllm"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -92,6 +93,8 @@ class RolloutSection(Settings):
     """Most tokens in one answer."""
     concurrency: int = Field(default=128, ge=1)
     """Most episodes in flight."""
+    engine: Engine = "local"
+    """What samples. `vllm` needs vLLM installed, which then runs in the trainer's process with weights of its own."""
     stepping: Literal["auto", "inline", "thread", "process"] = "auto"
     """Where environments run: on the event loop, or each in a thread or a process. `auto`: as they say themselves."""
     reset_timeout_s: float = Field(default=_RULES.limits.reset_s, gt=0, allow_inf_nan=False)

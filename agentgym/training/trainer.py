@@ -21,7 +21,14 @@ from agentgym.policies.models import LoadedModel, save_model
 from agentgym.store.store import Store
 from agentgym.store.tables import RunStatus
 from agentgym.store.writer import EpisodeWriter
-from agentgym.training.assembly import initial_model, make_side_task, make_tutor, open_model
+from agentgym.training.assembly import (
+    initial_model,
+    make_policy,
+    make_side_task,
+    make_tutor,
+    must_have_engine,
+    open_model,
+)
 from agentgym.training.checkpoint import (
     NO_SPACE,
     Checkpoint,
@@ -64,6 +71,7 @@ class Trainer:
 
     def train(self) -> None:
         """Do what is left of the run. Raises `StoreFault` when the disk is full; nothing finished is lost."""
+        must_have_engine(self.recipe)
         try:
             begun = bool(checkpoints(self.run.checkpoints))
             resumed = latest_checkpoint(self.run.checkpoints) if begun else None
@@ -109,7 +117,7 @@ class Trainer:
 
     def _train(self, store: Store, resumed: Checkpoint | None) -> None:
         loaded, learner = self._resume(resumed) if resumed else self._begin()
-        policy = LocalPolicy(*loaded)
+        policy = make_policy(self.recipe, loaded, self.recipe.rollout.engine)
         policy.set_version(learner.iteration)
         evaluations = Evaluations(self.run, policy, self.progress)
         rollouts = self._source(store, policy)

@@ -27,6 +27,10 @@ REFUSED = {
         ["schedule=sequential", "clip=dpo", "advantage=pair"],
         "Set `schedule` to 'simultaneous'",
     ),
+    "an engine that tells no log-probabilities": (
+        ["rollout.engine=vllm", "rollout.top_p=0.9"],
+        "Set `rollout.top_p` to 1, or `rollout.engine` to 'local'",
+    ),
     "a pair loss without pairs": (["clip=dpo"], "Set `advantage` to 'pair'"),
     "pairs torn apart": (
         ["clip=dpo", "advantage=pair", "schedule.minibatches=2"],
