@@ -33,6 +33,8 @@ from agentgym.serving.gateway import Gateway
 from agentgym.serving.play import play_external
 from agentgym.training.advantages.group import GroupMean
 from agentgym.training.learner import Learner, Update
+from agentgym.training.losses.objective import Objective
+from agentgym.training.losses.regularisers import Kl
 from agentgym.training.recipe import OptimiserSection, WarmStartSection
 from agentgym.training.schedules.base import Simultaneous
 from agentgym.training.turns import TurnTable
@@ -139,9 +141,11 @@ async def train(player: Player, iterations: int) -> tuple[float, float]:
         policy = LocalPolicy(model, tokenizer)
         gateway = await stack.enter_async_context(Gateway(policy, sampling=Sampling(max_tokens=40)))
         before = await collector.play(gateway, 16, "before")
-        learner = Learner(
-            model, OptimiserSection(lr=7e-4), Update(schedule=Simultaneous(epochs=2, minibatches=2))
-        )
+        close = Objective(
+            regularisers=(Kl(coefficient=0.1),)
+        )  # one token of a call is the choice, the rest form
+        update = Update(close, Simultaneous(epochs=2, minibatches=2))
+        learner = Learner(model, OptimiserSection(lr=7e-4), update)
         advantage = GroupMean(std=True)
         for iteration in range(iterations):
             episodes = [
@@ -160,6 +164,7 @@ def success(episodes: list[Episode]) -> float:
     return float(np.mean([episode.success for episode in episodes]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("player", [openai_loop, agents_sdk, pydantic_ai], ids=lambda player: player.__name__)
 def test_a_policy_improves_through_an_agent_that_knows_nothing_of_it(player: Player) -> None:
     before, after = asyncio.run(train(player, 8))
