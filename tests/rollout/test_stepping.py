@@ -30,14 +30,15 @@ from agentgym.rollout.rules import Limits, Rules
 from tests.rollout.worlds import Counting, task
 
 
-def chat_agent() -> Agent:
+def chat_agent(*, deterministic: bool = False) -> Agent:
     env = make("household")
     texts = [str(env.reset(seed=0, options={"task": task})[0]) for task in env.suite.tasks("train")[:10]]
     tokenizer = train_tokenizer(texts, 400)
     sizes = ModelConfig(
         hidden_size=32, layers=1, heads=2, kv_heads=1, head_dim=16, mlp_size=48, max_context=1024
     )
-    policy = LocalPolicy(make_model(sizes, tokenizer, seed=3, device="cpu"), tokenizer)
+    model = make_model(sizes, tokenizer, seed=3, device="cpu")
+    policy = LocalPolicy(model, tokenizer, deterministic=deterministic)
     return ChatAgent(policy, sampling=Sampling(max_tokens=6))
 
 
@@ -64,7 +65,7 @@ def played(agent: Agent, concurrency: int, stepping: Stepping) -> list[Episode]:
 
 @pytest.mark.parametrize(
     ("make_agent", "concurrency"),
-    [(chat_agent, 1), (RandomAgent, 5), (partial(OracleAgent, noise=0.3), 5)],
+    [(partial(chat_agent, deterministic=True), 5), (RandomAgent, 5), (partial(OracleAgent, noise=0.3), 5)],
 )
 def test_episodes_are_the_same_byte_for_byte(make_agent: Callable[[], Agent], concurrency: int) -> None:
     inline, threads, processes = (
