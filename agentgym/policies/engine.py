@@ -123,6 +123,10 @@ class AnswerEngine(Protocol):
         """Forget every unfinished answer and return them."""
         ...
 
+    def start_anew(self) -> None:
+        """Keep nothing of what was before; no conversation is open."""
+        ...
+
     def step(self) -> list[Row]:
         """Compute a little, and return the answers that are finished by it."""
         ...
@@ -234,6 +238,11 @@ class Engine:
         for row in rows:
             self.lanes.drop(row.lane)
         return rows
+
+    def start_anew(self) -> None:
+        """Keep nothing of what was before; no conversation is open."""
+        self.lanes.forget_all()
+        self.cache.clear()
 
     @torch.inference_mode()
     def step(self) -> list[Row]:

@@ -91,6 +91,11 @@ class KeyValueCache:
         """Take an extent back."""
         self._pool.give(extent)
 
+    def clear(self) -> None:
+        """Give all memory back. Nobody may hold an extent."""
+        self._pool = ExtentPool()
+        self._layers.clear()
+
     def grow(self, length: int) -> bool:
         """Get memory for one more extent of `length` positions, or as much as may be; false where that is none."""
         size = extent_size(length)

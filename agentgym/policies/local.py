@@ -216,6 +216,8 @@ class LocalPolicy:
             for session in self._sessions.values():
                 session.ticket = None
             self._running = None
+            if not self._sessions:  # so that a run sums as one that is resumed here, to the last bit
+                self._engine.start_anew()
         if self._running is None:
             self._running = _Loop(loop)
         return self._running

@@ -153,6 +153,10 @@ class VllmEngine:
         self._abort(list(self._rows))
         return rows
 
+    def start_anew(self) -> None:
+        """Keep nothing of what was before."""
+        self._llm.reset_prefix_cache()
+
     def step(self) -> list[Row]:
         """Let vLLM run one step, and return the answers that are finished by it."""
         finished: list[Row] = []

@@ -348,3 +348,16 @@ def test_impossible_limits_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="must be"):
         LocalPolicy(model, tokenizer, **limits)
+
+
+def test_what_is_sampled_on_a_new_event_loop_owes_nothing_to_the_one_before(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    used, fresh = (LocalPolicy(model, tokenizer) for _ in range(2))
+    for session in play_all(used, range(20), 4, WARM):
+        used.end_session(session.name)
+    left, right = (play_all(policy, range(10, 16), 3, WARM) for policy in (used, fresh))
+    for one, other in zip(left, right, strict=True):
+        for (_, first), (_, second) in zip(one.turns, other.turns, strict=True):
+            assert first.completion_ids.tolist() == second.completion_ids.tolist()
+            assert first.logprobs.tolist() == second.logprobs.tolist()  # to the last bit
