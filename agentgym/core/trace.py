@@ -203,3 +203,10 @@ class Episode:
         """Number of tokens the policy sampled."""
         own = [turn for turn in self.turns if not turn.replayed]
         return sum(len(part.completion_ids) for turn in own for part in turn.completions)
+
+
+def agreement(one: NDArray[np.int32], other: NDArray[np.int32]) -> int:
+    """Return how many token ids agree from the start: what `prompt_start` says of two contexts."""
+    length = min(len(one), len(other))
+    different = np.flatnonzero(one[:length] != other[:length])
+    return int(different[0]) if len(different) else length

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from agentgym.core.env import Action
 from agentgym.core.policy import Completion, FinishReason
-from agentgym.core.trace import Outcome, Turn
+from agentgym.core.trace import Outcome, Turn, agreement
 from agentgym.serving.conversations import Node
 
 
@@ -30,7 +30,7 @@ def turns_of(nodes: Sequence[Node], rewards: Mapping[Node, float], outcome: Outc
     ordered = sorted(nodes, key=lambda node: node.number)
     for place, node in enumerate(ordered):
         completion = node.completion
-        shared = _agreement(before, node.context_ids)
+        shared = agreement(before, node.context_ids)
         last = place == len(ordered) - 1
         turns.append(
             Turn(
@@ -60,10 +60,3 @@ def _action(completion: Completion) -> Action:
     """Return the tool call that the answer makes, or what it says where it makes none or several."""
     calls = completion.tool_calls
     return calls[0] if len(calls) == 1 else completion.text
-
-
-def _agreement(one: NDArray[np.int32], other: NDArray[np.int32]) -> int:
-    """Return how many ids agree from the start."""
-    length = min(len(one), len(other))
-    different = np.flatnonzero(one[:length] != other[:length])
-    return int(different[0]) if len(different) else length

@@ -103,8 +103,7 @@ def _keys(values_LED: Tensor, tile: Tile) -> Tensor:
 
 
 def _rooms(count: int, query_LHD: Tensor, heads: int, tiles: Sequence[Tile]) -> list[Tensor]:
-    """Return memory for the scores of the largest product, so many times. New memory for each product would have to
-    come from the system page by page, which takes as long as the product."""
+    """Return memory for the scores of the largest product, so many times, for one tile after another."""
     groups = query_LHD.shape[1] // heads
     largest = max((groups * len(tile.query_Q) * len(tile.key_K) for tile in tiles), default=0)
     size = min(max(SCORES, largest), heads * largest)

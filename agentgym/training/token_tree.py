@@ -12,6 +12,7 @@ from bisect import bisect_right
 import numpy as np
 from numpy.typing import NDArray
 
+from agentgym.core.trace import agreement
 from agentgym.training.turns import Indices
 
 Ids = NDArray[np.int32]
@@ -37,7 +38,7 @@ class TokenTree:
             start, there = self._following(after, int(ids[0]))
             if not len(there):
                 start, there = self._append(after, ids), ids
-            common = _agreement(there, ids)
+            common = agreement(there, ids)
             pieces.append(np.arange(start, start + common))
             after = start + common - 1
             ids = ids[common:]
@@ -68,13 +69,6 @@ class TokenTree:
         self._runs.append(ids)
         self.size += len(ids)
         return start
-
-
-def _agreement(one: Ids, other: Ids) -> int:
-    """Return how many ids agree from the start."""
-    length = min(len(one), len(other))
-    different = np.flatnonzero(one[:length] != other[:length])
-    return int(different[0]) if len(different) else length
 
 
 def runs(parent_L: Indices) -> list[tuple[int, int]]:
