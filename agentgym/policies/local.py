@@ -70,7 +70,8 @@ class LocalPolicy:
     forward takes at most `max_batch_tokens` (default: by device).
 
     What a conversation has in common with the beginning of any other, in progress or ended of late, is not
-    computed again: prompts of groups, forks, repeated openings.
+    computed again: prompts of groups, forks, repeated openings. A new event loop begins with nothing kept, unless
+    conversations are still open.
 
     Log-probabilities are float32, at the sampling temperature before top-p; under greedy decoding they are
     those of temperature 1.

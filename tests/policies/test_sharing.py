@@ -33,11 +33,16 @@ def test_a_restarted_episode_costs_one_token(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     policy = LocalPolicy(model, tokenizer)
-    first = ask(policy, "first", opening(3))
-    policy.end_session("first")
-    before = policy.stats.prefilled_tokens
-    again = ask(policy, "second", opening(3))
-    assert policy.stats.prefilled_tokens == before + 1
+
+    async def play_twice() -> tuple[Completion, Completion, int]:
+        (first,) = await policy.generate([GenerationRequest("first", tuple(opening(3)), WARM)])
+        policy.end_session("first")
+        before = policy.stats.prefilled_tokens
+        (again,) = await policy.generate([GenerationRequest("second", tuple(opening(3)), WARM)])
+        return first, again, policy.stats.prefilled_tokens - before
+
+    first, again, computed = asyncio.run(play_twice())
+    assert computed == 1
     assert policy.stats.shared_tokens == len(again.prompt_ids) - 1
     assert again.completion_ids.tolist() == first.completion_ids.tolist()
 
