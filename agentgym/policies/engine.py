@@ -252,7 +252,12 @@ class Engine:
         assert chosen or not self.busy, "every waiting answer is blocked"
         finished: list[Row] = []
         for batch in self._in_blocks(chosen) if self._deterministic else self._together(chosen):
-            logits = self.forward(self.cache, batch.spans, batch.ids, batch.last)
+            try:
+                logits = self.forward(self.cache, batch.spans, batch.ids, batch.last)
+            except Exception:
+                if not finished:
+                    raise
+                break  # what is finished is handed over; what is wrong comes again in the next step
             self._stats.forwards += 1
             for row, span in zip(batch.rows, batch.spans, strict=True):
                 self._advance(row, min(span.cached + span.new, len(row.ids)))
@@ -261,16 +266,14 @@ class Engine:
 
     def _admit(self) -> None:
         """Move waiting answers to the active ones, as far as there is room."""
-        waiting, self._waiting = self._waiting, []
-        for place, row in enumerate(waiting):
+        for row in list(self._waiting):
             if self.lanes.awaited(row.lane, row.ids):
-                self._waiting.append(row)
                 continue
             if not self._use(row.lane, len(row.ids), alone=not self._active):
-                self._waiting += waiting[place:]
                 return
             self.lanes.share(row.lane, row.ids)
             self.lanes.announce(row.lane, row.ids)
+            self._waiting.remove(row)
             self._active.append(row)
 
     def _use(self, lane: Lane, length: int, *, alone: bool) -> bool:

@@ -77,7 +77,10 @@ class ChatRenderer:
             self._fast.no_padding()
 
     def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> str:
-        """Return the conversation as text, up to where the assistant's next answer begins."""
+        """Return the conversation as text, up to where the assistant's next answer begins.
+
+        Raises `ConfigError` where the tokenizer's template refuses it.
+        """
         if self._plain:
             return render_plain(messages, tools)
         if tools and not self._writes_calls:
@@ -86,7 +89,14 @@ class ChatRenderer:
                 '<tool_call>{"name": ..., "arguments": {...}}</tool_call>; use a model with a template like that of '
                 "Qwen or Hermes, or an agent that acts in plain text."
             )
-        return self._apply(messages, tools)
+        try:
+            return self._apply(messages, tools)
+        except TemplateError as error:
+            roles = ", ".join(message.role for message in messages[:4])
+            raise ConfigError(
+                f"The tokenizer's chat template refuses a conversation of {roles} ...: {error}. Leave the system "
+                'prompt out (`agent.system_prompt = ""`), or use a model with another template.'
+            ) from error
 
     def _apply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
         return self._tokenizer.apply_chat_template(

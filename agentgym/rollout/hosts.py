@@ -177,6 +177,9 @@ class _SeatThread(threading.Thread):
         def answer() -> None:
             try:
                 result = getattr(self._seat, call)(*args)
+            except StopIteration as error:  # a future does not take it
+                fault = EnvironmentFault(f"The environment raised {error!r}.")
+                _post(loop, future, future.set_exception, fault)
             except Exception as error:  # noqa: BLE001 - whoever asked must hear of it
                 _post(loop, future, future.set_exception, error)
             except BaseException as error:  # noqa: BLE001 - `sys.exit()` in a world must not end the run

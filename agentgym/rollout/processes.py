@@ -149,7 +149,8 @@ class ProcessHost(EnvHost):
 
     async def discard(self) -> None:
         """End the process; the next reset begins another."""
-        await self._end()
+        with suppress(EnvironmentFault):  # it is let go of anyhow
+            await self._end()
 
     async def _ask(self, call: str, *args: Any) -> Any:
         if self._midway:

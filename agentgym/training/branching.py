@@ -138,7 +138,9 @@ class EntropyRise(FromTrunks, name="entropy"):
 
     def probability(self, episode: Episode, turn: int, vocabulary: int) -> float:
         """Return the probability of branching at a turn, 0..1."""
-        first, now = (self._entropy(episode, number) / math.log(vocabulary) for number in (0, turn))
+        # A turn that was dictated has log-probabilities of 0: it does not say how sure the policy is.
+        own = (number for number, past in enumerate(episode.turns) if past.logprobs.any())
+        first, now = (self._entropy(episode, n) / math.log(vocabulary) for n in (next(own, 0), turn))
         return branch_probability(now - first, base=self.base, weight=self.weight)
 
     def _entropy(self, episode: Episode, turn: int) -> float:

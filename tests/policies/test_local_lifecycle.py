@@ -14,6 +14,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from agentgym.core.errors import ConfigError, InferenceFault, UsageError
 from agentgym.core.policy import Completion, FinishReason, GenerationRequest, Sampling
+from agentgym.policies.engine import Engine
+from agentgym.policies.kv_cache import KeyValueCache
 from agentgym.policies.local import LocalPolicy
 from tests.policies.conversations import (
     WARM,
@@ -116,6 +118,39 @@ def test_a_failing_model_fails_all_waiting_and_leaves_the_policy_usable(
     assert all(isinstance(result, Completion) for result in asyncio.run(both()))
     for conversation in conversations:
         assert_logprobs(own_model, conversation)
+
+
+class Stingy(KeyValueCache):
+    """Has memory for few conversations, and none to be had after that."""
+
+    def grow(self, length: int) -> bool:
+        if self.positions:
+            raise RuntimeError("out of memory")
+        return super().grow(length)
+
+
+class ShortOfMemory(LocalPolicy):
+    """A policy whose cache cannot grow."""
+
+    def _make_engine(self) -> Engine:
+        cache = Stingy(1 << 20, self.max_context)
+        return Engine(self._forward, cache, self._stop_ids, max_batch_tokens=64)
+
+
+def test_who_waits_for_room_hears_that_there_is_none(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    policy = ShortOfMemory(model, tokenizer)
+
+    async def all_at_once() -> list[Completion | BaseException]:
+        turns = (Conversation(policy, index, WARM).turn() for index in range(12))
+        return await asyncio.wait_for(asyncio.gather(*turns, return_exceptions=True), 20)
+
+    results = asyncio.run(all_at_once())
+    faults = [result for result in results if isinstance(result, InferenceFault)]
+    assert faults
+    assert all("out of memory" in str(fault) for fault in faults)
+    assert all(isinstance(result, Completion | InferenceFault) for result in results)
 
 
 def test_training_mode_and_attention_are_left_alone(

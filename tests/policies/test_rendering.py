@@ -299,3 +299,11 @@ def test_a_template_without_such_calls_is_refused_where_tools_are_offered(templa
     assert renderer.context(OPENING, (), None).prompt_ids
     with pytest.raises(ConfigError, match="chat template cannot offer tools"):
         renderer.context(OPENING, TOOLS, None)
+
+
+def test_a_template_that_refuses_a_conversation_is_the_settings_fault() -> None:
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    renderer = renderer_with(refusing + TRIMMING)
+    assert renderer.context([Message("user", "Go.")], (), None).prompt_ids
+    with pytest.raises(ConfigError, match=r"refuses a conversation of system, user .*no system role"):
+        renderer.context([Message("system", "Act."), Message("user", "Go.")], (), None)

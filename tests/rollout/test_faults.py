@@ -138,6 +138,12 @@ def test_a_reset_that_hangs_is_ended_as_well(stepping: Stepping) -> None:
     assert "reset took longer than 2 s" in (episode.error or "")
 
 
+def test_worlds_outlive_the_process_that_they_began_in() -> None:
+    lost, fine = play([task("orphaned"), task("fine")], Stepping.PROCESS, concurrency=1)
+    assert (lost.outcome, lost.score) == (Outcome.ENV_ERROR, None)
+    assert whole(fine)
+
+
 def test_a_world_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     def broken() -> Counting:
         raise OSError("no display")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -110,10 +111,17 @@ def _hang() -> None:
     time.sleep(HANG_S)
 
 
+def _lose_the_nursery() -> None:
+    """In a process of its own alone: the one that it was forked from dies, then the world fails."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    raise RuntimeError("a bug in the world")
+
+
 FAULTS: dict[str, Callable[[], Any]] = {
     "fine": lambda: None,
     "raises": lambda: _raise(RuntimeError("a bug in the world")),
     "times out": lambda: _raise(TimeoutError("the world's own")),
+    "stops": lambda: next(iter(())),
     "no sandbox": lambda: _raise(SandboxFault("no sandbox")),
     "short tuple": lambda: ("text", 0.0, False),
     "no tuple": lambda: "text",
@@ -127,7 +135,8 @@ FAULTS: dict[str, Callable[[], Any]] = {
     "leaves": lambda: sys.exit(7),
     "hangs": _hang,
     "dies": lambda: os._exit(3),
+    "orphaned": _lose_the_nursery,
     "unpicklable": lambda: ("text", 0.0, False, False, {"that": Unpicklable()}),
 }
-EVERYWHERE = [name for name in FAULTS if name not in ("fine", "hangs", "dies", "unpicklable")]
+EVERYWHERE = [name for name in FAULTS if name not in ("fine", "hangs", "dies", "orphaned", "unpicklable")]
 """Faults that all kinds of stepping can stand."""

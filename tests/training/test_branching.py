@@ -147,6 +147,15 @@ def test_the_probability_is_arpos(make_episode: EpisodeMaker) -> None:
     assert few == pytest.approx(0.5 + 0.2 * 1.5 * 2 / math.log(VOCABULARY))
 
 
+def test_a_dictated_beginning_does_not_say_how_sure_the_policy_is(make_episode: EpisodeMaker) -> None:
+    logps = [np.full(30, -value, np.float32) for value in (0.0, 0.5, 0.5, 0.6)]
+    ids, masks = np.zeros(30, np.int32), [np.full(30, number > 0, np.int8) for number in range(4)]
+    episode = with_turns(make_episode(1, 4), logprobs=logps, completion_ids=[ids] * 4, loss_mask=masks)
+    part, rise = EntropyRise(base=0.3), 0.1 * 20 / math.log(VOCABULARY)
+    assert part.probability(episode, 2, VOCABULARY) == pytest.approx(0.3)
+    assert part.probability(episode, 3, VOCABULARY) == pytest.approx(0.3 + 0.2 * rise)
+
+
 def test_turns_branch_as_often_as_they_should(make_episode: EpisodeMaker) -> None:
     episode, part = make_episode(1, 2), EntropyRise(base=0.3, weight=0.02)
     expected = part.probability(episode, 1, VOCABULARY)
