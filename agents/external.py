@@ -7,13 +7,17 @@ import json
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import IO, NamedTuple, TypeAlias
 
 from agentgym.core.errors import UsageError
 from agentgym.core.task import Task
+
+OUTPUT_BYTES = 16 << 20
+"""What is read, at most, of what a program writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +76,8 @@ class ProgramFailed(Exception):
 class ProgramAgent:
     """Runs a program for each episode, with `Assignment.variables` in its environment.
 
-    `judge` is given the assignment and what the program wrote to standard output, and returns the verdict;
-    without one the program, or what it talks to, posts the reward.
+    `judge` is given the assignment and what the program wrote to standard output (its last `OUTPUT_BYTES`), and
+    returns the verdict; without one the program, or what it talks to, posts the reward.
     """
 
     def __init__(
@@ -96,23 +100,30 @@ class ProgramAgent:
 
         Raises `ProgramFailed`, with the end of its standard error.
         """
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, **self._variables, **assignment.variables()},
-            start_new_session=True,
-        )
-        try:
-            output, errors = await process.communicate()
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-        if process.returncode:
-            tail = errors.decode("utf-8", "replace")[-2000:].strip()
-            raise ProgramFailed(f"{self._command[0]} ended with exit code {process.returncode}: {tail}")
-        if self._judge is None:
-            return None
-        return self._judge(assignment, output.decode("utf-8", "replace"))
+        # Files, as a pipe has no end before every process that the program left behind has closed it.
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                env={**os.environ, **self._variables, **assignment.variables()},
+                start_new_session=True,
+            )
+            try:
+                await process.wait()
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+            if process.returncode:
+                tail = _end_of(errors, 2000).strip()
+                raise ProgramFailed(f"{self._command[0]} ended with exit code {process.returncode}: {tail}")
+            return None if self._judge is None else self._judge(assignment, _end_of(output, OUTPUT_BYTES))
+
+
+def _end_of(file: IO[bytes], most: int) -> str:
+    """Return at most the last `most` bytes of a file as text."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - most))
+    return file.read(most).decode("utf-8", "replace")

@@ -72,16 +72,30 @@ class Task:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Task:
-        """Read a task from `to_json`'s output; raises `TaskError` naming a missing or unknown field."""
-        known = {"id", "env_id", "split", "seed", "params", "difficulty", "group"}
-        unknown = sorted(set(data) - known)
+        """Read a task from `to_json`'s output; raises `TaskError` naming a field that is wrong."""
+        unknown = sorted(set(data) - set(_KINDS))
         missing = sorted({"id", "env_id", "split"} - set(data))
         if unknown or missing:
             raise TaskError(
                 f"Not a task: missing fields {missing}, unknown fields {unknown}; got {sorted(data)}."
             )
+        for name, value in data.items():
+            kind = _KINDS[name]
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise TaskError(f"Not a task: {name} must be of type {kind.__name__}, got {value!r:.80}.")
         fields: dict[str, Any] = {**data, "split": Split.parse(data["split"])}
         return cls(**fields)
+
+
+_KINDS: Mapping[str, type] = {
+    "id": str,
+    "env_id": str,
+    "split": str,
+    "seed": int,
+    "params": Mapping,
+    "difficulty": str,
+    "group": str,
+}
 
 
 class TaskSuite(Protocol):

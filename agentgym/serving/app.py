@@ -190,6 +190,10 @@ class _Endpoints:
             node = await answered(line, call, sampling, served.limits.call_s, request.receive)
         except GivenUp:
             raise ended(_key(request), "call") from None
+        except Refusal:
+            raise
+        except UsageError as error:  # of the policy's own settings, such as its key: no client can mend them
+            raise InferenceFault(str(error)) from error
         answer = _answer_of(node, served.model)
         if not call.stream:
             return JSONResponse(form.reply(call, answer))
@@ -208,14 +212,19 @@ class _Endpoints:
         return await read_json(request, limits.body_bytes, limits.body_s, empty=empty)
 
     def _refuse(self, request: Request, refusal: Refusal) -> Response:
-        self._served.on_problem(
-            f"{refusal.status} {request.method} {request.url.path}: {' '.join(refusal.message.split())}"
-        )
+        message = " ".join(refusal.message.split())
+        line = f"{refusal.status} {request.method} {request.url.path}: {message}"
+        self._served.on_problem(_printable(line))
         return refusal_response(request.scope, refusal)
 
 
 def _key(request: Request) -> AttemptKey:
     return AttemptKey(request.path_params["rollout"], request.path_params["attempt"])
+
+
+def _printable(line: str) -> str:
+    """Return the line with what a terminal would obey, rather than show, written as escapes."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
 
 
 def _answer_of(node: Node, model: str) -> Answer:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
 
-from agentgym.core.errors import UsageError
 from agentgym.core.policy import FinishReason, Policy, Sampling
 from agentgym.core.trace import Episode, Outcome, StopReason, Versions
 from agentgym.rollout.collect import EpisodePlan
@@ -91,7 +90,7 @@ class Attempt:
         self._asking.append(asyncio.current_task())
         try:
             node = await self._conversations.ask(call.messages, call.tools, sampling, self._seed, timeout_s)
-        except UsageError as error:
+        except Refusal as error:
             self._overflowed = isinstance(error, TooLong)
             raise
         except Exception as error:

@@ -16,7 +16,7 @@ import uvicorn
 
 from agentgym.core.errors import UsageError
 from agentgym.core.policy import Policy, Sampling
-from agentgym.core.trace import Episode
+from agentgym.core.trace import Episode, Outcome, StopReason
 from agentgym.rollout.collect import EpisodePlan
 from agentgym.serving.app import Limits, Served, make_app
 from agentgym.serving.attempt import Attempt, AttemptKey
@@ -41,7 +41,7 @@ class Gateway:
     expects. `on_episode` is called with each episode as it ends, `on_problem` with one line about each request
     that is not carried out. The policy is called on the event loop that enters the context.
 
-    Raises `UsageError` where the port cannot be had.
+    Raises `UsageError` where the port cannot be had, and as it closes the first failure of `on_episode`.
     """
 
     def __init__(
@@ -115,12 +115,14 @@ class Gateway:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._server is not None
-        self._registry.close()
-        self._server.should_exit = True
-        serving, ending = self._tasks
-        ending.cancel()
-        await asyncio.wait([serving, ending])
-        self._loose.close()
+        try:
+            self._registry.close()
+        finally:
+            self._server.should_exit = True
+            serving, ending = self._tasks
+            ending.cancel()
+            await asyncio.wait([serving, ending])
+            self._loose.close()
 
     def base_url(self, rollout: str, attempt: int = 1) -> str:
         """Return the base URL of an attempt, for OpenAI's clients; Anthropic's want it without `/v1`."""
@@ -144,10 +146,13 @@ class Gateway:
         idle_s = self._limits.idle_s
         while True:
             await asyncio.sleep(min(idle_s / 4, 30.0))
-            for key in self._registry.end_idle(idle_s):
-                self._on_problem(
-                    f"Attempt {key} was ended without a score: nothing happened for {idle_s:g} s."
-                )
+            for attempt in self._registry.idle(idle_s):
+                why = f"nothing happened for {idle_s:g} s."
+                self._on_problem(f"Attempt {attempt.key} was ended without a score: {why}")
+                try:
+                    attempt.end(Outcome.CANCELLED, StopReason.CANCELLED, why.capitalize())
+                except Exception as error:  # noqa: BLE001 - the next ones must end too
+                    self._on_problem(f"The episode of attempt {attempt.key} could not be kept: {error!r}")
 
 
 class _Server(uvicorn.Server):

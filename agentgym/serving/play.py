@@ -47,7 +47,8 @@ async def play_external(
             "An external agent cannot be made to replay turns: plan its episodes without a prefix."
         )
     turn = asyncio.Semaphore(concurrency)
-    threads = ThreadPoolExecutor(concurrency, "external-agent")
+    # One for each plan, made as needed: an agent that hangs keeps its thread after its episode has ended.
+    threads = ThreadPoolExecutor(max(1, len(plans)), "external-agent")
 
     async def play(plan: EpisodePlan) -> Episode:
         async with turn:

@@ -70,18 +70,24 @@ class Registry:
             )
         return await self.find(key, "question").episode()
 
-    def end_idle(self, idle_s: float) -> list[AttemptKey]:
-        """End attempts without a verdict in which nothing has happened for `idle_s` seconds; return which."""
+    def idle(self, idle_s: float) -> list[Attempt]:
+        """Return the attempts in which nothing has happened for `idle_s` seconds."""
         before = monotonic() - idle_s
-        idle = [one for one in self._attempts.values() if not one.waiting and one.touched < before]
-        for attempt in idle:
-            attempt.end(Outcome.CANCELLED, StopReason.CANCELLED, f"Nothing happened for {idle_s:g} s.")
-        return [attempt.key for attempt in idle]
+        return [one for one in self._attempts.values() if not one.waiting and one.touched < before]
 
     def close(self) -> None:
-        """End every attempt that is under way, without a verdict."""
+        """End every attempt that is under way, without a verdict.
+
+        Raises the first failure of `on_episode`, once all have ended.
+        """
+        failures: list[Exception] = []
         for attempt in list(self._attempts.values()):
-            attempt.end(Outcome.CANCELLED, StopReason.CANCELLED, "The gateway was stopped.")
+            try:
+                attempt.end(Outcome.CANCELLED, StopReason.CANCELLED, "The gateway was stopped.")
+            except Exception as error:  # noqa: BLE001 - the others must be handed over all the same
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _end(self, attempt: Attempt, episode: Episode) -> None:
         del self._attempts[attempt.key]

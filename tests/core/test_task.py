@@ -37,3 +37,12 @@ def test_what_is_no_task_is_refused() -> None:
         Task.from_json({"id": "a", "envid": "e", "split": "train"})
     with pytest.raises(UnknownNameError, match="Did you mean 'train'"):
         Task.from_json({"id": "a", "env_id": "e", "split": "trian"})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("id", 1), ("env_id", None), ("split", 3), ("seed", "7"), ("seed", True), ("params", []), ("group", {})],
+)
+def test_a_field_of_another_type_is_named(field: str, value: object) -> None:
+    with pytest.raises(TaskError, match=f"{field} must be of type"):
+        Task.from_json({"id": "a", "env_id": "e", "split": "train", field: value})

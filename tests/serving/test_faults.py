@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from agentgym.core.errors import InferenceFault, UsageError
+from agentgym.core.errors import ConfigError, InferenceFault, StoreFault, UsageError
 from agentgym.core.trace import Episode, Outcome, StopReason
 from agentgym.serving.app import Limits
 from agentgym.serving.gateway import Gateway
@@ -240,7 +240,9 @@ def test_a_rollout_id_that_would_not_fit_in_a_line() -> None:
         answer = await http.post("/rollout/%0Aone/attempt/1/v1/chat/completions", ASK)
         assert answer.status_code == 400
         assert "A rollout's id is" in error_of(answer)["message"]
-        assert "\n" not in http.problems[0]
+        await http.post("/%1B%5B2J/%E2%80%AE", ASK)
+        assert all(line.isprintable() for line in http.problems)
+        assert http.problems[1].startswith("404 POST /\\x1b[2J/\\u202e: There is no")
 
     serve(echo, use)
 
@@ -288,7 +290,12 @@ def test_a_reward_ends_the_calls_under_way() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "status"), [(InferenceFault("the device is gone"), 503), (RuntimeError("a defect"), 500)]
+    ("fault", "status"),
+    [
+        (InferenceFault("the device is gone"), 503),
+        (ConfigError("the quota is used up"), 503),
+        (RuntimeError("a defect"), 500),
+    ],
 )
 def test_a_policy_that_fails_is_an_inference_error_and_never_a_zero(fault: Exception, status: int) -> None:
     async def use(http: Http, policy: Scripted) -> Episode:
@@ -359,6 +366,47 @@ def test_a_gateway_that_closes_hands_over_what_it_has() -> None:
         ("done/1", Outcome.SUCCESS),
         ("open/1", Outcome.CANCELLED),
     ]
+
+
+class FullDisk:
+    """Takes note of each episode, and keeps none."""
+
+    def __init__(self) -> None:
+        self.given: list[str] = []
+
+    def __call__(self, episode: Episode) -> None:
+        self.given.append(episode.id)
+        raise StoreFault(f"no room for {episode.id}")
+
+
+def test_episodes_that_cannot_be_kept_are_told_when_everything_has_ended() -> None:
+    disk = FullDisk()
+    addresses: list[str] = []
+
+    async def use(http: Http, policy: Scripted) -> None:
+        addresses.append(http.gateway.url)
+        for name in ("one", "two", "three"):
+            await http.chat(name, "a")
+
+    with pytest.raises(StoreFault, match="no room for one/1"):
+        serve(echo, use, on_episode=disk)
+    assert disk.given == ["one/1", "two/1", "three/1"]
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(addresses[0])
+
+
+def test_idle_attempts_go_on_being_ended_when_their_episodes_cannot_be_kept() -> None:
+    disk = FullDisk()
+
+    async def use(http: Http, policy: Scripted) -> None:
+        for name in ("one", "two"):
+            await http.chat(name, "a")
+            await http.gateway.episode(name)
+        assert len(http.problems) == 4
+        assert "episode of attempt two/1 could not be kept: StoreFault" in http.problems[-1]
+
+    serve(echo, use, limits=Limits(idle_s=0.1), on_episode=disk)
+    assert disk.given == ["one/1", "two/1"]
 
 
 def test_a_conversation_that_is_too_long() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -149,6 +150,26 @@ def test_an_agent_that_takes_too_long_is_truncated() -> None:
     assert (episode.score, len(episode.turns), episode.turns[-1].truncated) == (0.0, 1, True)
 
 
+def test_a_thread_that_hangs_holds_up_nobody() -> None:
+    freed = threading.Event()
+
+    def agent(assignment: Assignment) -> Verdict:
+        if assignment.seed == PLANS[0].seed:
+            freed.wait()
+        else:
+            call(assignment, "hello")
+        return Verdict(1.0)
+
+    async def use(http: Http, policy: Scripted) -> list[Episode]:
+        return await play_external(PLANS[:2], agent, http.gateway, concurrency=1, timeout_s=3.0)
+
+    try:
+        episodes = serve(echo, use)
+    finally:
+        freed.set()
+    assert [episode.outcome for episode in episodes] == [Outcome.TRUNCATED, Outcome.SUCCESS]
+
+
 def test_a_policy_that_takes_too_long_is_no_failure_of_the_agent() -> None:
     async def agent(assignment: Assignment) -> Verdict:
         async with openai.AsyncOpenAI(base_url=assignment.base_url, api_key=assignment.token) as api:
@@ -173,6 +194,15 @@ def test_a_program_is_an_agent(tmp_path: Path) -> None:
     episode = one(ProgramAgent([sys.executable, str(program)], judge=judge))
     assert (episode.outcome, episode.score) == (Outcome.SUCCESS, 1.0)
     assert [turn.observation for turn in episode.turns] == ["hello"]
+
+
+def test_a_program_ends_when_it_ends_whatever_it_leaves_running(tmp_path: Path) -> None:
+    program = tmp_path / "agent.py"
+    left = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+    program.write_text(PROGRAM + left, "utf-8")
+    agent = ProgramAgent([sys.executable, str(program)], judge=lambda _, output: Verdict(float(len(output))))
+    episode = one(agent, timeout_s=30.0)
+    assert (episode.outcome, episode.score) == (Outcome.SUCCESS, len("<hello>\n"))
 
 
 def test_a_program_that_fails_or_hangs(tmp_path: Path) -> None:
