@@ -80,18 +80,18 @@ def gateway(
     prepare_output(out)
     opened = _open(policy, runs, model, EndpointOptions(api_key_env, requests_per_minute=requests_per_minute))
     with ExitStack() as stack:
-        counted: list[Episode] = []
+        kept = 0
         run_id = f"gateway-{datetime.now():%Y%m%d-%H%M%S-%f}"
         writer: EpisodeWriter | None = None
 
         def keep(episode: Episode) -> None:
-            nonlocal writer
+            nonlocal writer, kept
             if writer is None:  # no file, and no run in it, for a gateway that nothing came to
                 store = stack.enter_context(Store(out))
                 store.create_run(run_id, "gateway", config=opened.config, versions=installed_versions())
                 writer = stack.enter_context(EpisodeWriter(store, run_id))
             writer.write(episode, iteration=0)
-            counted.append(episode)
+            kept += 1
 
         served = Gateway(
             opened.policy,
@@ -105,9 +105,7 @@ def gateway(
             on_problem=_tell,
         )
         asyncio.run(_serve(served, shown_token=token is None))
-        console().print(
-            f"Stopped. {len(counted)} episodes in {out}, run {run_id}.", markup=False, soft_wrap=True
-        )
+        console().print(f"Stopped. {kept} episodes in {out}, run {run_id}.", markup=False, soft_wrap=True)
 
 
 def _open(name: str, runs: Path, model: str, options: EndpointOptions) -> _Opened:

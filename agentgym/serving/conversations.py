@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
@@ -26,6 +26,10 @@ from agentgym.core.policy import Completion, FinishReason, GenerationRequest, Po
 from agentgym.core.tool import ToolSpec
 from agentgym.rollout.collect import derive_seed
 from agentgym.serving.problems import Refusal
+
+COUNTED = 1024
+"""For each answer that is remembered, conversations of which it is known how often they were asked: they keep the
+samples of one conversation apart, and take next to no memory."""
 
 
 class TooLong(Refusal):
@@ -90,8 +94,8 @@ class Conversations:
         self._name = name
         self._most = most
         self._calls = 0
-        self._asked: Counter[str] = Counter()
-        """How often each conversation was to be answered."""
+        self._asked: OrderedDict[str, int] = OrderedDict()
+        """How often each conversation was to be answered, the latest last."""
         self._answered: OrderedDict[str, Node] = OrderedDict()
         """By the hash of the conversation with the answer."""
         self._free: dict[Node, _Session] = {}
@@ -117,13 +121,13 @@ class Conversations:
         number, self._calls = self._calls, self._calls + 1
         chain = list(_hashes(messages, tools))
         state = chain[-1]
-        again, self._asked[state] = self._asked[state], self._asked[state] + 1
+        again = self._count(state)
         parent = next((self._answered[h] for h in reversed(chain[:-1]) if h in self._answered), None)
         known = parent.length if parent is not None else 0
-        news = tuple(messages[known:])
         started = perf_counter()
-        session = await self._session_after(parent, f"{self._name}#{state}.{again}")
+        session = await self._session_after(parent, f"{self._name}#{number}")
         try:
+            news = _in_own_ids(messages[known:], messages[:known], session.told)
             told = (*session.told, *news)
             seed = derive_seed(seed, state, again)
             completion = await self._generate(session, told, tools, sampling, seed, timeout_s, None)
@@ -151,13 +155,12 @@ class Conversations:
 
     def keep(self, node: Node, messages: Sequence[Message]) -> None:
         """Let conversations go on from an answer that the client has got; `messages` are those of its call."""
-        self._answered[state_of([*messages, node.completion.as_message()], node.tools)] = node
+        state = state_of([*messages, node.completion.as_message()], node.tools)
+        self._forget(self._answered.pop(state, None))
+        self._answered[state] = node
         self._give_back(self._used.pop(node), node)
-        while self._most is not None and len(self._answered) > self._most:
-            _, oldest = self._answered.popitem(last=False)
-            session = self._free.pop(oldest, None)
-            if session is not None:
-                self._end(session)
+        if self._most is not None and len(self._answered) > self._most:
+            self._forget(self._answered.popitem(last=False)[1])
 
     def drop(self, node: Node) -> None:
         """Forget an answer that nobody got."""
@@ -170,6 +173,20 @@ class Conversations:
         self._free.clear()
         self._used.clear()
         self._answered.clear()
+
+    def _count(self, state: str) -> int:
+        """Return how often a conversation was to be answered before, as far as is remembered."""
+        before = self._asked.pop(state, 0)
+        self._asked[state] = before + 1
+        if self._most is not None and len(self._asked) > COUNTED * self._most:
+            self._asked.popitem(last=False)
+        return before
+
+    def _forget(self, node: Node | None) -> None:
+        """End the session of an answer that can no longer be found."""
+        session = self._free.pop(node, None) if node is not None else None
+        if session is not None:
+            self._end(session)
 
     async def _session_after(self, parent: Node | None, name: str) -> _Session:
         """Return a session that goes on from `parent`: its own where that is free, else a new one of this name."""
@@ -217,7 +234,8 @@ class Conversations:
 
     def _give_back(self, session: _Session, node: Node | None) -> None:
         """Leave a session where it can be found, if it is any use there."""
-        if node is None or node in self._free or session not in self._open:
+        found = node is not None and node in reversed(self._answered.values())
+        if node is None or not found or node in self._free or session not in self._open:
             self._end(session)
         else:
             self._free[node] = session
@@ -225,6 +243,22 @@ class Conversations:
     def _end(self, session: _Session) -> None:
         self._open.discard(session)
         self._policy.end_session(session.name)
+
+
+def _in_own_ids(
+    news: Sequence[Message], heard: Sequence[Message], told: Sequence[Message]
+) -> tuple[Message, ...]:
+    """Return what is new in a conversation with the results of tools under the policy's own ids of its calls.
+
+    `heard` is what came before as the client has it, `told` the same as the policy has it. The ids may differ:
+    some clients make their own, and equal answers count as one, whatever the ids of their calls.
+    """
+    own: dict[str | None, str] = {}
+    for theirs, ours in zip([*heard, *news], [*told, *news], strict=True):
+        own |= {one.id: other.id for one, other in zip(theirs.tool_calls, ours.tool_calls, strict=True)}
+    return tuple(
+        replace(message, tool_call_id=own.get(message.tool_call_id, message.tool_call_id)) for message in news
+    )
 
 
 def state_of(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:

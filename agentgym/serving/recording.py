@@ -43,7 +43,7 @@ def turns_of(nodes: Sequence[Node], rewards: Mapping[Node, float], outcome: Outc
                 state_key=node.state,
                 policy_version=completion.version,
                 prompt_start=shared,
-                prompt_ids=node.context_ids[shared:],
+                prompt_ids=node.context_ids[shared:].copy(),  # a view would keep the whole context
                 completion_ids=completion.completion_ids,
                 logprobs=completion.logprobs,
                 loss_mask=np.ones(len(completion.completion_ids), np.int8),

@@ -72,6 +72,31 @@ def test_tool_results_are_the_observation_of_the_next_turn() -> None:
     assert text(episode, 1) == "<|tool|>It lights up.<|end|><|assistant|>"
 
 
+def test_tool_results_go_out_under_the_ids_that_the_policy_gave() -> None:
+    both = press("red") + "\n" + press("blue")
+    sent: list[Any] = []
+
+    async def use(http: Http, policy: Scripted) -> None:
+        path = "/rollout/one/attempt/1/v1/chat/completions"
+        ask = {"role": "user", "content": "Press both."}
+        body: dict[str, Any] = {"model": "policy", "messages": [ask], "tools": [PRESS]}
+        said = (await http.post(path, body)).json()["choices"][0]["message"]
+        sent.extend(call["id"] for call in said["tool_calls"])
+        own = [{**call, "id": f"mine-{n}"} for n, call in enumerate(said["tool_calls"])]
+        results = [
+            {"role": "tool", "tool_call_id": f"mine-{n}", "content": f"Result {n}."}
+            for n in reversed(range(2))
+        ]
+        body["messages"] = [ask, {**said, "tool_calls": own}, *results]
+        assert (await http.post(path, body)).status_code == 200
+        messages = policy.requests[-1].messages
+        assert [call.id for call in messages[1].tool_calls] == sent
+        assert [message.tool_call_id for message in messages[2:]] == sent[::-1]
+
+    serve(lambda request: both if len(request.messages) == 1 else "Done.", use)
+    assert len(set(sent)) == 2
+
+
 def test_a_changed_history_is_a_branch_that_shares_what_it_can() -> None:
     async def use(http: Http, policy: Scripted) -> Episode:
         await http.chat("one", "a long beginning", "<a long beginning>", "b")
@@ -207,6 +232,13 @@ def test_loose_calls_go_on_in_their_session_and_make_no_episode() -> None:
         for n in range(100):
             await ask(f"other {n}")
         assert len(policy.sessions) == 64, "only the latest are remembered"
+        for _ in range(100):
+            await ask("other 36")
+        assert len(policy.sessions) == 64, "equal conversations leave one session"
+        for n in range(63):
+            await ask(f"another {n}")
+        await ask("other 36", "<other 36>", "c")
+        assert policy.sampled[policy.requests[-1].session_id] == 2, "asked again, it counts as the latest"
 
     serve(echo, use, on_episode=episodes.append)
     assert episodes == []
