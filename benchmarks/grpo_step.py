@@ -177,22 +177,9 @@ class Ours:
         self.clock.tokens = sum(lengths) / len(episodes)
 
 
-def trl_trainer(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    shape: Shape,
-    steps: int,
-    ours: Ours,
-    bf16: bool,
-) -> tuple[Any, Clock]:
-    """Return TRL's trainer, whose every step is followed by one of ours, and its clock."""
-    trl: Any = import_module("trl")
-    grpo: Any = import_module("trl.trainer.grpo_trainer")
-    callbacks, datasets = import_module("transformers.trainer_callback"), import_module("datasets")
-    template = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
-    own: Any = tokenizer
-    own.chat_template = template.read_text("utf-8")
-    clock, words = Clock(), vocabulary()
+def scripted_world(own: Any, shape: Shape) -> type:
+    """Return the world as TRL takes it; `own` is the tokenizer, which counts what is said."""
+    words = vocabulary()
 
     def act(command: str) -> str:
         """Do something.
@@ -236,22 +223,12 @@ def trl_trainer(
             time.sleep(shape.latency)  # the last answer's step
             return chance.random()
 
-    call = {"type": "function", "function": {"name": "act", "arguments": {"command": "x"}}}
+    return World
 
-    def decreed(*_: Any, **__: Any) -> dict[str, Any]:
-        return {"role": "assistant", "content": "", "tool_calls": [call]}
 
-    grpo.parse_response = decreed
-
-    class Alternate(callbacks.TrainerCallback):
-        def on_step_begin(self, *_: Any, **__: Any) -> None:
-            clock.start()
-
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            clock.stop()
-            ours.step()
-
-    settings = trl.GRPOConfig(
+def trl_settings(trl: Any, shape: Shape, steps: int, bf16: bool) -> Any:
+    """Return the settings that are fastest on a CPU: whole batches, nothing computed twice."""
+    return trl.GRPOConfig(
         output_dir=tempfile.mkdtemp(prefix="trl-"),
         per_device_train_batch_size=shape.tasks * shape.size,
         num_generations=shape.size,
@@ -268,13 +245,48 @@ def trl_trainer(
         disable_tqdm=True,
         log_completions=False,
     )
+
+
+def trl_trainer(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    shape: Shape,
+    steps: int,
+    ours: Ours,
+    bf16: bool,
+) -> tuple[Any, Clock]:
+    """Return TRL's trainer, whose every step is followed by one of ours, and its clock."""
+    trl: Any = import_module("trl")
+    grpo: Any = import_module("trl.trainer.grpo_trainer")
+    callbacks, datasets = import_module("transformers.trainer_callback"), import_module("datasets")
+    template = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
+    own: Any = tokenizer
+    own.chat_template = template.read_text("utf-8")
+    clock = Clock()
+    world = scripted_world(own, shape)
+    call = {"type": "function", "function": {"name": "act", "arguments": {"command": "x"}}}
+
+    def decreed(*_: Any, **__: Any) -> dict[str, Any]:
+        return {"role": "assistant", "content": "", "tool_calls": [call]}
+
+    grpo.parse_response = decreed
+
+    class Alternate(callbacks.TrainerCallback):
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            clock.start()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            clock.stop()
+            ours.step()
+
+    settings = trl_settings(trl, shape, steps, bf16)
     rows = [{"prompt": [{"role": "user", "content": ""}]} for _ in range(shape.tasks * steps)]
     trainer = trl.GRPOTrainer(
         model=model,
         args=settings,
         train_dataset=datasets.Dataset.from_list(rows),
         processing_class=tokenizer,
-        environment_factory=World,
+        environment_factory=world,
         callbacks=[Alternate()],
     )
     loop = trainer._tool_call_loop

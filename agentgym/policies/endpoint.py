@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from agentgym.core.errors import ConfigError, InferenceFault, UsageError
 from agentgym.core.message import Message
 from agentgym.core.policy import Completion, FinishReason, GenerationRequest
+from agentgym.core.trace import agreement
 from agentgym.policies.chat_server import OPENAI_URL, ChatServer, ContextOverflow
 from agentgym.policies.chat_wire import (
     Answer,
@@ -238,7 +239,7 @@ def _untold(answer: Answer, version: int, message: Message | None) -> Completion
 
 
 def _told(answer: Answer, tokens: Tokens, version: int, message: Message | None, previous: Ids) -> _Made:
-    shared = _common_prefix(previous, tokens.prompt_ids)
+    shared = agreement(previous, tokens.prompt_ids)
     completion = Completion(
         answer.text,
         answer.finish_reason,
@@ -250,9 +251,3 @@ def _told(answer: Answer, tokens: Tokens, version: int, message: Message | None,
         message=message,
     )
     return completion, np.concatenate([tokens.prompt_ids, tokens.completion_ids])
-
-
-def _common_prefix(left: Ids, right: Ids) -> int:
-    length = min(len(left), len(right))
-    differing = np.flatnonzero(left[:length] != right[:length])
-    return int(differing[0]) if len(differing) else length

@@ -20,8 +20,9 @@ from agentgym.agents.conversation import turn_seed
 from agentgym.core.agent import Agent, Decision, EpisodeStart
 from agentgym.core.errors import ConfigError
 from agentgym.core.message import Message
-from agentgym.core.policy import Completion, FinishReason, GenerationRequest, Policy, Sampling
+from agentgym.core.policy import Policy, Sampling
 from agentgym.core.spaces import Utf8Text
+from tests.agents.playing import Parrot
 
 formats: st.SearchStrategy[ActionFormat] = st.sampled_from(["plain", "tagged"])
 answers = st.one_of(
@@ -82,26 +83,6 @@ def test_thoughts_around_the_tags_do_not_matter(before: str, action: str) -> Non
 )
 def test_answers_and_their_actions(answer: str, action_format: ActionFormat, expected: ParsedAction) -> None:
     assert parse_action(answer, action_format) == expected
-
-
-class Parrot:
-    """A policy that says the given answers in turn and remembers what it was asked."""
-
-    def __init__(self, *answers: str) -> None:
-        self.answers = list(answers)
-        self.requests: list[GenerationRequest] = []
-        self.ended: list[str] = []
-
-    @property
-    def version(self) -> int:
-        return 7
-
-    async def generate(self, requests: Sequence[GenerationRequest]) -> list[Completion]:
-        self.requests.extend(requests)
-        return [Completion(self.answers.pop(0), FinishReason.STOP, self.version) for _ in requests]
-
-    def end_session(self, session_id: str) -> None:
-        self.ended.append(session_id)
 
 
 def start(seed: int = 5, session_id: str = "episode-1") -> EpisodeStart:

@@ -22,6 +22,18 @@ from transformers import (
 from agentgym.policies.models import ModelConfig, make_model
 from agentgym.policies.tokenizer import train_tokenizer
 
+SIZES: dict[str, Any] = {
+    "vocab_size": 99,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+}
+"""A small model of transformers."""
+
 SENTENCES = (
     "You arrive at cabinet 3. On the cabinet 3, you see a mug 1, a plate 2 and a saltshaker 1.",
     "You open the fridge 1. In it, you see an apple 1, an egg 3 and a tomato 12.",

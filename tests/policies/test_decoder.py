@@ -22,18 +22,8 @@ from agentgym.policies.decoder import Decoder
 from agentgym.policies.extents import Extent
 from agentgym.policies.kv_cache import KeyValueCache, RowSpan
 from agentgym.policies.packed import ModuleForward, open_forward
-from tests.policies.conftest import sharpen
+from tests.policies.conftest import SIZES, sharpen
 
-SIZES: dict[str, Any] = {
-    "vocab_size": 99,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-}
 LLAMA3_ROTARY = {
     "rope_type": "llama3",
     "rope_theta": 10000.0,

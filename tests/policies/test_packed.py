@@ -17,17 +17,7 @@ from transformers import (
 from agentgym.core.errors import ConfigError
 from agentgym.policies.local import LocalPolicy
 from agentgym.policies.packed import open_forward
-
-SIZES: dict[str, Any] = {
-    "vocab_size": 99,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-}
+from tests.policies.conftest import SIZES
 
 
 def mistral(window: int | None) -> Any:
