@@ -2,16 +2,21 @@ PYTHON ?= python3
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 VLLM_PIP = .venv-vllm/bin/python -m pip --quiet --disable-pip-version-check
 
+# What the tests use of Debian: sandboxes and containers, a browser, a display with applications, a database.
+DEBIAN = bubblewrap libseccomp2 docker.io iptables debootstrap chromium fonts-dejavu-core postgresql adb \
+	xvfb openbox x11-utils dbus dbus-x11 at-spi2-core python3-pyatspi gir1.2-atspi-2.0 \
+	mousepad galculator xterm pcmanfm gpicview gnumeric
+
 .PHONY: quickstart test test-alfworld test-vllm lint types clean
 
 quickstart: .venv/quickstart  ## Install agentgym and train a small policy on this machine
 	.venv/bin/agentgym quickstart
 
-test: .venv/test .venv-alfworld/ready  ## Install everything the tests need; lint, types, tests
+test: .venv/debian .venv/test .venv-alfworld/ready .venv-peers/ready  ## Install everything the tests need; lint, types, tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/pyright
-	.venv/bin/python -m pytest -q
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n auto --dist loadfile
 
 test-alfworld: .venv/test .venv-alfworld/ready  ## Compare 200 games with the original engine
 	AGENTGYM_ALFWORLD_GAMES=200 .venv/bin/python -m pytest -q tests/differential
@@ -29,15 +34,30 @@ test-vllm: .venv-vllm/ready  ## Train and sample through vLLM's CPU build (3.5 G
 	$(PIP) --editable '.[train,endpoint,serve]'
 	touch $@
 
+# Does nothing where all of it is there; elsewhere it needs to be root, or sudo.
+.venv/debian: Makefile | .venv/bin/python
+	dpkg --status $(DEBIAN) >/dev/null 2>&1 || { \
+		SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); $$SUDO apt-get update --quiet --quiet && \
+		DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install --quiet --quiet --yes --no-install-recommends $(DEBIAN) >/dev/null; }
+	touch $@
+
 .venv/test: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) torch
 	$(PIP) --editable '.[test]'
+	$(PIP) --no-deps bfcl-eval miniwob  # their data and pages; what they depend on is not used here
 	touch $@
 
 # The original text engine has an environment of its own: its GPL parts never mix with the package.
 .venv-alfworld/ready: | .venv/bin/python
 	.venv/bin/python -m venv .venv-alfworld
 	.venv-alfworld/bin/python -m pip install --quiet --disable-pip-version-check alfworld==0.4.2
+	touch $@
+
+# Programs that ours are held against, with the versions of libraries that they want: OpenEnv's client and server,
+# Inspect's reader of logs.
+.venv-peers/ready: constraints-peers.txt | .venv/bin/python
+	.venv/bin/python -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-peers.txt openenv-core inspect_ai
 	touch $@
 
 # vLLM wants other versions than the ones pinned here, so it has an environment of its own. Its CPU build brings
@@ -51,4 +71,4 @@ test-vllm: .venv-vllm/ready  ## Train and sample through vLLM's CPU build (3.5 G
 	touch $@
 
 clean:  ## Remove the virtual environments and caches
-	rm -rf .venv .venv-alfworld .venv-vllm .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-alfworld .venv-peers .venv-vllm .pytest_cache .ruff_cache .hypothesis

@@ -35,6 +35,7 @@ FLOORS = [
     {"store"},
     {"evaluation"},
     {"training"},
+    {"evolution"},
     {"serving"},
     {"cli"},
 ]
