@@ -16,6 +16,7 @@ import typer
 from agentgym import __version__
 from agentgym.cli.bench import app as bench
 from agentgym.cli.console import error_console, show_error
+from agentgym.cli.doctor import doctor
 from agentgym.cli.environments import check, envs, play
 from agentgym.cli.evaluation import evaluate
 from agentgym.cli.gateway import gateway
@@ -32,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (quickstart, envs, play, check, replay, train, gateway):
+for command in (quickstart, envs, play, check, replay, train, gateway, doctor):
     app.command()(command)
 app.command(name="eval")(evaluate)
 app.add_typer(recipes, name="recipes")

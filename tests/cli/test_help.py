@@ -13,7 +13,7 @@ import pytest
 from agentgym.cli.main import app
 from tests.cli.driver import Cli
 
-COMMANDS = ["quickstart", "envs", "play", "check", "replay", "train", "gateway", "eval"]
+COMMANDS = ["quickstart", "envs", "play", "check", "replay", "train", "gateway", "doctor", "eval"]
 GROUPS = ["recipes", "bench"]
 NESTED = ["recipes", "recipes show", "recipes parts", "bench objectives"]
 """Commands of groups; `recipes` is one by itself."""
@@ -76,6 +76,7 @@ def test_the_example_runs(command: str, cli: Cli, tiny: list[str], request: pyte
         "check": "keeps the contract",
         "replay": "Every turn is as recorded.",
         "train": "verdict:",
+        "doctor": "runs and checkpoints",
         "eval": "random -> oracle",
         "recipes": "gigpo",
         "recipes show": "gamma = 1.0",
