@@ -19,7 +19,8 @@ LINKED = ("environments", "agents", "memory", "sandboxes")
 ALLOWED = {
     "core": set[str](),
     "environments": {"core", "environments"},
-    "memory": {"core", "memory"},
+    "database": {"core"},
+    "memory": {"core", "database", "memory"},
     "sandboxes": {"core", "sandboxes"},
     "policies": {"core", "policies"},
     "agents": {"core", "memory", "policies", "agents"},
@@ -28,6 +29,7 @@ ALLOWED = {
 
 FLOORS = [
     {"core"},
+    {"database"},
     {"environments", "memory", "sandboxes", "policies"},
     {"agents", "registry"},
     {"rollout"},

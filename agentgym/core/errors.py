@@ -5,6 +5,7 @@
     │   ├── UnknownNameError             a name that is not registered; says what was probably meant
     │   ├── ConfigError                  a recipe or config field with a wrong type, value or combination
     │   ├── TaskError                    a task that does not fit the environment it was given to
+    │   ├── LeakError                    something learned would derive from a task that agents are evaluated on
     │   └── CheckpointError              a checkpoint that is missing, truncated or of another shape
     ├── StepError (RuntimeError)         reset/step called in the wrong order
     ├── NotForkableError (RuntimeError)  the environment can neither snapshot nor replay
@@ -54,6 +55,10 @@ class ConfigError(UsageError):
 
 class TaskError(UsageError):
     """A task that does not fit the environment or split it was given to."""
+
+
+class LeakError(UsageError):
+    """Something learned would derive from a task that agents are evaluated on."""
 
 
 class CheckpointError(UsageError):

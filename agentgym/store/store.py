@@ -17,7 +17,8 @@ from sqlmodel import Session, SQLModel, col, select
 
 from agentgym.core.errors import UnknownNameError, UsageError, did_you_mean
 from agentgym.core.trace import Episode
-from agentgym.store.database import connect, faults, open_engine, transaction
+from agentgym.database import connect, transaction
+from agentgym.store.database import STORE
 from agentgym.store.queries import EpisodeFilter, insert_episodes, matching, read_chunk
 from agentgym.store.records import EpisodeRecord, episode_record, number
 from agentgym.store.tables import EpisodeRow, EvaluationRow, MetricRow, RunRow, RunStatus
@@ -42,7 +43,7 @@ class Store:
     def __init__(self, path: str | Path, *, create: bool = True) -> None:
         """Open the store; a missing file is made where `create` is true."""
         self.path = Path(path)
-        self._engine = open_engine(self.path, create=create)
+        self._engine = STORE.open_sqlite(self.path, create=create)
         self._writer = connect(self.path)
         self._lock = threading.Lock()
 
@@ -79,7 +80,7 @@ class Store:
 
     def runs(self) -> list[RunRow]:
         """Return every run, oldest first."""
-        with faults(self.path, "read"), Session(self._engine) as session:
+        with STORE.faults(self.path, "read"), Session(self._engine) as session:
             return list(session.exec(select(RunRow).order_by(RunRow.created, RunRow.id)))
 
     def run(self, run_id: str) -> RunRow:
@@ -120,7 +121,7 @@ class Store:
     def _iterate(self, conditions: list[ColumnElement[bool]]) -> Iterator[Episode]:
         last = 0
         while True:
-            with faults(self.path, "read"), self._engine.connect() as connection, connection.begin():
+            with STORE.faults(self.path, "read"), self._engine.connect() as connection, connection.begin():
                 chunk = read_chunk(connection, conditions, last)
             if not chunk:
                 return
@@ -131,7 +132,7 @@ class Store:
         """Return the matching episodes without their turns: what a listing needs."""
         self.run(run_id)
         query = select(EpisodeRow).where(*matching(run_id, where)).order_by(col(EpisodeRow.pk))
-        with faults(self.path, "read"), Session(self._engine) as session:
+        with STORE.faults(self.path, "read"), Session(self._engine) as session:
             return list(session.exec(query))
 
     def episode(self, episode_id: str, run_id: str | None = None) -> Episode:
@@ -142,7 +143,7 @@ class Store:
         query = select(EpisodeRow.run_id, EpisodeRow.id).order_by(EpisodeRow.run_id)
         if run_id is not None:
             query = query.where(EpisodeRow.run_id == self.run(run_id).id)
-        with faults(self.path, "read"), Session(self._engine) as session:
+        with STORE.faults(self.path, "read"), Session(self._engine) as session:
             runs = [run for run, _ in session.exec(query.where(EpisodeRow.id == episode_id))]
             known = [] if runs else [name for _, name in session.exec(query)]
         if not runs:
@@ -166,7 +167,7 @@ class Store:
         if names:
             query = query.where(col(MetricRow.name).in_(names))
         query = query.order_by(col(MetricRow.iteration), MetricRow.name)
-        with faults(self.path, "read"), Session(self._engine) as session:
+        with STORE.faults(self.path, "read"), Session(self._engine) as session:
             rows = session.exec(query)
             return [Metric(row.iteration, row.name, number(row.value)) for row in rows]
 
@@ -183,7 +184,7 @@ class Store:
         """Return the evaluations of a run in the order in which they were added."""
         self.run(run_id)
         query = select(EvaluationRow).where(EvaluationRow.run_id == run_id).order_by(col(EvaluationRow.id))
-        with faults(self.path, "read"), Session(self._engine) as session:
+        with STORE.faults(self.path, "read"), Session(self._engine) as session:
             return list(session.exec(query))
 
     def delete_from(self, run_id: str, iteration: int) -> None:
@@ -200,11 +201,11 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection]:
-        with self._lock, faults(self.path, "write to"), transaction(self._writer) as connection:
+        with self._lock, STORE.faults(self.path, "write to"), transaction(self._writer) as connection:
             yield connection
 
     def _add(self, row: SQLModel) -> None:
-        with self._lock, faults(self.path, "write to"), Session(self._engine) as session:
+        with self._lock, STORE.faults(self.path, "write to"), Session(self._engine) as session:
             session.add(row)
             session.commit()
             session.refresh(row)

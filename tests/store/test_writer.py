@@ -13,7 +13,7 @@ import pytest
 
 from agentgym.core.errors import StoreFault, UnknownNameError, UsageError
 from agentgym.core.trace import Episode, Outcome
-from agentgym.store.database import connect
+from agentgym.database import connect
 from agentgym.store.store import Store
 from agentgym.store.writer import EpisodeWriter
 

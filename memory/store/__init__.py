@@ -1,0 +1,1 @@
+"""Where memory items are kept, in SQLite or PostgreSQL: see `agentgym.memory.store.store.MemoryStore`."""
