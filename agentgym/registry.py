@@ -26,6 +26,7 @@ ENTRY_POINT_GROUP = "agentgym.environments"
 _SHIPPED: dict[str, str] = {
     "household": "agentgym.environments.household",
     "alfworld": "agentgym.environments.alfworld",
+    "bfcl": "agentgym.environments.bfcl",
 }
 _registered: dict[str, EnvSpec] = {}
 

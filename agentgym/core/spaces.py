@@ -125,6 +125,24 @@ class ToolCallSpace(gym.Space[ToolCall]):
         return "".join(letters)
 
 
+class DialogueSpace(ToolCallSpace):
+    """Whatever an agent with tools may say: any text, and any call whose arguments are JSON data.
+
+    For worlds that answer a call which cannot be made, as an API would, and talk with their agent besides. Samples
+    are calls of the given tools.
+    """
+
+    def contains(self, x: Any) -> bool:
+        """Return whether `x` is text that encodes as UTF-8, or a call that can be written as JSON."""
+        if not isinstance(x, ToolCall):
+            return Utf8Text().contains(x)
+        try:
+            text = json.dumps([x.name, dict(x.arguments)], ensure_ascii=False)
+        except (TypeError, ValueError, RecursionError):
+            return False
+        return Utf8Text().contains(text)
+
+
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agentgym.core.errors import UsageError
 from agentgym.core.message import Message
-from agentgym.core.spaces import ToolCallSpace, Utf8Text
+from agentgym.core.spaces import DialogueSpace, ToolCallSpace, Utf8Text
 from agentgym.core.tool import ToolCall, ToolSpec
 
 MOVE = ToolSpec(
@@ -67,6 +67,20 @@ def test_tool_samples_are_contained() -> None:
 )
 def test_calls_that_break_the_schema_are_not_contained(call: Any) -> None:
     assert not ToolCallSpace([MOVE]).contains(call)
+
+
+@pytest.mark.parametrize("said", ["", "Done.", ToolCall("mvoe", {"what": ["cup"], "count": None})])
+def test_a_dialogue_takes_text_and_any_call(said: Any) -> None:
+    space = DialogueSpace([MOVE], seed=0)
+    assert space.contains(said)
+    assert space.contains(space.sample())
+
+
+@pytest.mark.parametrize(
+    "said", ["\ud800", 3, None, ToolCall("move", {"what": b"cup"}), ToolCall("move", {"what": "\ud800"})]
+)
+def test_a_dialogue_takes_nothing_that_cannot_be_written_down(said: Any) -> None:
+    assert not DialogueSpace([MOVE]).contains(said)
 
 
 def test_empty_spaces_are_refused() -> None:
