@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from agentgym.core.errors import AgentGymError
     from agentgym.core.message import Message
     from agentgym.core.policy import Completion, GenerationRequest, Policy, Sampling
+    from agentgym.core.sandbox import SandboxSpec
     from agentgym.core.task import Split, Task, TaskSuite
     from agentgym.core.trace import Episode, Outcome, Turn
     from agentgym.registry import make, make_vec, register, registered, suite
+    from agentgym.sandboxes.backends import sandbox
 
 __version__ = "0.1.0"
 
@@ -38,6 +40,9 @@ _EXPORTS = {
     "register": "agentgym.registry",
     "registered": "agentgym.registry",
     "suite": "agentgym.registry",
+    # sandboxes
+    "SandboxSpec": "agentgym.core.sandbox",
+    "sandbox": "agentgym.sandboxes.backends",
     # contracts
     "Agent": "agentgym.core.agent",
     "AgentEnv": "agentgym.core.env",
@@ -67,6 +72,9 @@ __all__ = [  # noqa: RUF022 - grouped by area
     "register",
     "registered",
     "suite",
+    # sandboxes
+    "SandboxSpec",
+    "sandbox",
     # contracts
     "Agent",
     "AgentEnv",

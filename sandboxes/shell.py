@@ -1,0 +1,106 @@
+"""A shell that lasts, over the streams of a program in a box."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shlex
+from time import perf_counter
+
+from agentgym.core.errors import StepError
+from agentgym.core.sandbox import KilledBy, Result, SandboxSpec, Usage
+from agentgym.sandboxes.running import Channel
+
+START = ("sh", "-c", "exec 2>&1; exec sh")
+"""One stream for both, so that they come in the order in which they were written."""
+
+_PATIENCE_S = 5.0
+"""For the end of what a killed shell wrote."""
+
+
+class BoxShell:
+    """A `Shell`: each command is evaluated by one `sh`, and followed by a mark that nobody can foretell.
+
+    What background processes write comes with the command that runs when they write it. A program that finds out the
+    mark (it can read the memory of its own shell, say) can forge an exit code: its own.
+    """
+
+    def __init__(self, channel: Channel, spec: SandboxSpec) -> None:
+        self._channel = channel
+        self._spec = spec
+        self._output = bytearray()
+        self._news = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._reading = asyncio.create_task(self._read())
+        self._closed = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether it takes another command."""
+        return not self._closed and not self._reading.done()
+
+    async def run(self, command: str, *, timeout_s: float | None = None) -> Result:
+        """Run a command; see `Shell.run`."""
+        async with self._turn:
+            if not self.alive:
+                raise StepError("This shell has ended; open another with `await box.shell()`.")
+            started = perf_counter()
+            mark = f"agentgym-{secrets.token_hex(16)}"
+            # `command` keeps the shell alive where a special builtin fails, such as `eval` on a syntax error.
+            line = f"command eval {shlex.quote(command)} </dev/null\nprintf '%s %d\\n' {mark} $?\n"
+            await self._channel.write(line.encode("utf-8", "surrogateescape"))
+            killed_by: KilledBy | None = None
+            exit_code: int | None = None
+            try:
+                async with asyncio.timeout(self._spec.wall_s if timeout_s is None else timeout_s):
+                    exit_code = await self._marked(mark.encode())
+            except TimeoutError:
+                killed_by = KilledBy.WALL_TIME
+            if exit_code is None and killed_by is None and len(self._output) > self._spec.output_bytes:
+                killed_by = KilledBy.OUTPUT
+            if exit_code is None:  # it has ended, or must
+                await self.close()
+                ended = await self._channel.wait()
+                exit_code, killed_by = ended.exit_code, killed_by or ended.killed_by
+            wrote = bytes(self._output[: self._spec.output_bytes])
+            self._output.clear()
+            return Result(exit_code, wrote, b"", Usage(perf_counter() - started), killed_by)
+
+    async def close(self) -> None:
+        """End the shell with all that runs in it."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._channel.end_input()
+        await self._channel.kill()
+        await asyncio.wait({self._reading}, timeout=_PATIENCE_S)
+        self._reading.cancel()
+        await asyncio.wait({self._reading})
+        await self._channel.wait()
+
+    async def _marked(self, mark: bytes) -> int | None:
+        """Wait for the mark, take it off the output, and return the exit code; None where the shell ended."""
+        looked = 0
+        while True:
+            self._news.clear()
+            found = self._output.find(mark, max(0, looked - len(mark)))
+            looked = len(self._output)
+            if found >= 0 and self._output.endswith(b"\n"):
+                exit_code = int(self._output[found + len(mark) :].split(maxsplit=1)[0])
+                del self._output[found:]
+                return exit_code
+            if self._reading.done() or looked > self._spec.output_bytes:
+                return None
+            await self._news.wait()
+
+    async def _read(self) -> None:
+        try:
+            await self._channel.pump(self._take)
+        finally:
+            self._news.set()
+
+    def _take(self, stream: int, data: bytes) -> None:
+        # What is beyond the limit cannot be shown, and ends the command or the next one.
+        room = self._spec.output_bytes + 200 - len(self._output)
+        self._output += data[: max(0, room)]
+        self._news.set()
