@@ -6,6 +6,7 @@ Nothing here deletes, renames or empties anything: a database that cannot be use
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ class Schema:
             with closing(_open(path)) as connection:
                 if self._identify(path, connection):
                     self._create(connection)
-                mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+                mode = _use_log(connection)
             if mode != "wal":
                 raise StoreFault(
                     f"The {self.name} {path} cannot use SQLite's write-ahead log (got {mode!r}); keep it on a local "
@@ -121,9 +122,10 @@ class Schema:
     def _identify(self, path: Path, connection: sqlite3.Connection) -> bool:
         """Return whether the file is still empty; raises `UsageError` when it is not of this schema and version."""
         try:
+            # The tables first: another process may be making them, and says with them whose they are.
+            empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
                 raise
@@ -275,6 +277,18 @@ def _postgres_url(location: str) -> URL:
 
 def _open(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+
+
+def _use_log(connection: sqlite3.Connection) -> str:
+    """Change to the write-ahead log and return the mode. Here SQLite itself does not wait for other processes."""
+    give_up = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            return connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+        time.sleep(0.01)
 
 
 def _begin(connection: Connection) -> Any:
