@@ -22,6 +22,7 @@ from agentgym.cli.evaluation import evaluate
 from agentgym.cli.gateway import gateway
 from agentgym.cli.recipes import app as recipes
 from agentgym.cli.replay import replay
+from agentgym.cli.start import app as init
 from agentgym.cli.training import quickstart, train
 from agentgym.core.errors import AgentGymError
 
@@ -38,6 +39,7 @@ for command in (quickstart, envs, play, check, replay, train, gateway, doctor):
 app.command(name="eval")(evaluate)
 app.add_typer(recipes, name="recipes")
 app.add_typer(bench, name="bench")
+app.add_typer(init, name="init")
 
 
 def _show_version(wanted: bool) -> None:

@@ -12,7 +12,6 @@ import typer
 from agentgym.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from agentgym.agents.kinds import AgentKind
     from agentgym.core.agent import Agent
     from agentgym.core.policy import Policy
     from agentgym.policies.endpoint import EndpointPolicy
@@ -182,7 +181,7 @@ def _vllm_policy(path: str) -> LocalPolicy:
     return VllmPolicy(loaded.model, loaded.tokenizer)
 
 
-def _stranger(policy: Policy, name: str, temperature: float, max_tokens: int, kind: AgentKind) -> Agent:
+def _stranger(policy: Policy, name: str, temperature: float, max_tokens: int, kind: str) -> Agent:
     """Return an agent that tells a model which was not trained here what it can do."""
     from agentgym.agents.kinds import new_agent
     from agentgym.core.policy import Sampling

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from agentgym.agents.kinds import AgentKind, new_agent
+from agentgym.agents.kinds import new_agent
 from agentgym.agents.talking import TalkingAgent
 from agentgym.core.env import AgentEnv
 from agentgym.core.errors import ConfigError
@@ -46,7 +46,7 @@ def env_factory(recipe: Recipe, split: Split = Split.TRAIN) -> Callable[[], Agen
 
 
 def make_agent(
-    recipe: Recipe, policy: Policy, temperature: float, name: str = "", kind: AgentKind | None = None
+    recipe: Recipe, policy: Policy, temperature: float, name: str = "", kind: str | None = None
 ) -> TalkingAgent:
     """Make the recipe's agent around a policy, called `name` or by the recipe's own; `kind` is another one for it."""
     rollout, agent = recipe.rollout, recipe.agent

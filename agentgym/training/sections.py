@@ -142,7 +142,8 @@ class AgentSection(Settings):
 
     kind: AgentKind = "chat"
     """`chat`: each answer is a command. `react`: a thought and then an action. `toolcalling`: a call of one of the
-    environment's tools. `planner`: planner, executor, verifier and generator over a shared memory."""
+    environment's tools. `planner`: planner, executor, verifier and generator over a shared memory. Or the name of
+    another package's agent."""
     system_prompt: str | None = None
     """Unset: a short one that names the action format. Empty: none."""
     action_format: Literal["plain", "tagged"] = "plain"

@@ -14,8 +14,16 @@ from agentgym.cli.main import app
 from tests.cli.driver import Cli
 
 COMMANDS = ["quickstart", "envs", "play", "check", "replay", "train", "gateway", "doctor", "eval"]
-GROUPS = ["recipes", "bench"]
-NESTED = ["recipes", "recipes show", "recipes parts", "bench objectives"]
+GROUPS = ["recipes", "bench", "init"]
+NESTED = [
+    "recipes",
+    "recipes show",
+    "recipes parts",
+    "bench objectives",
+    "init env",
+    "init agent",
+    "init recipe",
+]
 """Commands of groups; `recipes` is one by itself."""
 SERVERS = ["gateway"]
 """They serve until they are stopped: tests of their own run their examples."""
@@ -81,6 +89,9 @@ def test_the_example_runs(command: str, cli: Cli, tiny: list[str], request: pyte
         "recipes": "gigpo",
         "recipes show": "gamma = 1.0",
         "recipes parts": "ppo",
+        "init env": "agentgym check my_world",
+        "init agent": "agent.kind=my_agent",
+        "init recipe": "agentgym train my_recipe.toml",
         "bench objectives": "Written to bench/objectives.md",
     }
     assert told[command] in done.out

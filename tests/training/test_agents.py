@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from agentgym.agents.kinds import AgentKind, new_agent
+from agentgym.agents.kinds import new_agent
 from agentgym.core.policy import Completion, GenerationRequest, Sampling
 from agentgym.core.trace import Episode
 from agentgym.policies.local import LocalPolicy
@@ -26,7 +26,7 @@ from agentgym.training.turns import TurnTable
 from tests.agents.boxes import TextBoxes, ToolBoxes
 from tests.policies.conftest import full_logprobs, sharpen
 
-PLAYS: list[tuple[AgentKind, type[ToolBoxes]]] = [
+PLAYS: list[tuple[str, type[ToolBoxes]]] = [
     ("chat", TextBoxes),
     ("react", TextBoxes),
     ("react", ToolBoxes),
@@ -71,7 +71,7 @@ def model(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     return sharpen(make_model(sizes, tokenizer, seed=1, device="cpu", dtype=torch.float32)).eval()
 
 
-def play(kind: AgentKind, env: type[ToolBoxes], policy: Witness) -> list[Episode]:
+def play(kind: str, env: type[ToolBoxes], policy: Witness) -> list[Episode]:
     agent = new_agent(kind, policy, sampling=Sampling(max_tokens=5))
     plans = plan_groups(env.suite.tasks("train")[:1], 3, label=kind, seed=3)
     return asyncio.run(collect(plans, agent, env, concurrency=6, max_turns=3))
@@ -79,7 +79,7 @@ def play(kind: AgentKind, env: type[ToolBoxes], policy: Witness) -> list[Episode
 
 @pytest.mark.parametrize(("kind", "env"), PLAYS)
 def test_every_completion_is_on_record_as_it_was_sampled(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, kind: AgentKind, env: type[ToolBoxes]
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, kind: str, env: type[ToolBoxes]
 ) -> None:
     policy = Witness(LocalPolicy(model, tokenizer))
     for episode in play(kind, env, policy):
@@ -115,7 +115,7 @@ def test_an_episode_of_tool_calls_is_forked_with_its_calls_and_their_ids(
 
 @pytest.mark.parametrize(("kind", "env"), PLAYS)
 def test_a_step_of_the_learner_moves_every_completion_of_a_decision_with_its_advantage(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, kind: AgentKind, env: type[ToolBoxes]
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, kind: str, env: type[ToolBoxes]
 ) -> None:
     episodes = play(kind, env, Witness(LocalPolicy(model, tokenizer)))
     turns, tokens, rows = (
