@@ -49,7 +49,12 @@ def registered() -> dict[str, EnvSpec]:
 
 
 def find_spec(name: str) -> EnvSpec:
-    """Return the environment with this id or short name; raises `UnknownNameError`."""
+    """Return the environment with this id or short name, or that a server serves at this URL.
+
+    Raises `UnknownNameError` for a name that is not known, `UsageError` for a URL at which no environment is served.
+    """
+    if "://" in name:
+        return _remote(name)
     for spec in _registered.values():  # added by `register`, or imported before
         if name in (spec.id, spec.name):
             return spec
@@ -63,19 +68,22 @@ def find_spec(name: str) -> EnvSpec:
 
 
 def make(env_id: str, split: Split | str = Split.TRAIN, **options: Any) -> AgentEnv:
-    """Build one environment over the tasks of `split`.
+    """Build one environment over the tasks of `split`; `env_id` may be the URL of an environment server.
 
     Raises `UnknownNameError` for an unknown environment or split, `UsageError` for unknown options.
     """
     return _make(find_spec(env_id), Split.parse(split), **options)
 
 
-def factory(env_id: str, split: Split | str = Split.TRAIN, **options: Any) -> Callable[[], AgentEnv]:
+def factory(
+    env_id: str | EnvSpec, split: Split | str = Split.TRAIN, **options: Any
+) -> Callable[[], AgentEnv]:
     """Return what makes one environment after another as `make` does; it pickles, for processes that make theirs.
 
     Raises `UnknownNameError` for an unknown environment or split.
     """
-    return partial(_make, find_spec(env_id), Split.parse(split), **options)
+    spec = find_spec(env_id) if isinstance(env_id, str) else env_id
+    return partial(_make, spec, Split.parse(split), **options)
 
 
 def make_vec(env_id: str, num_envs: int, split: Split | str = Split.TRAIN, **options: Any) -> SyncVectorEnv:
@@ -102,6 +110,16 @@ def _make(spec: EnvSpec, split: Split, **options: Any) -> AgentEnv:
         kwargs = {"env_id": spec.id, "split": split.value, **options}
         env.spec = GymnasiumSpec(spec.id, "agentgym.registry:make", kwargs=kwargs, disable_env_checker=True)
     return env
+
+
+def _remote(url: str) -> EnvSpec:
+    try:
+        from agentgym.environments.remote.spec import RemoteSpec
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"Environments behind a URL need {error.name}: pip install 'agentgym-harness[serve]'"
+        ) from error
+    return RemoteSpec(url)
 
 
 def _announced() -> dict[str, str]:

@@ -75,10 +75,10 @@ def evaluate(
     from agentgym.evaluation.runner import evaluate as play
     from agentgym.registry import find_spec
 
-    env, split = find_spec(env).id, Split.parse(split)
+    spec, split = find_spec(env), Split.parse(split)
     endpoints = EndpointOptions(api_key_env, prices, requests_per_minute, max_tokens)
     players = [
-        open_player(name, env, temperature, runs, model=chosen, options=endpoints, agent=agent)
+        open_player(name, spec.id, temperature, runs, model=chosen, options=endpoints, agent=agent)
         for name, chosen in ((policy, model), (against, against_model))
         if name is not None
     ]
@@ -92,7 +92,7 @@ def evaluate(
             task = bar.add_task(player.agent.name, total=None, note="")
             return asyncio.run(
                 play(
-                    env,
+                    spec,
                     player.agent,
                     split,
                     tasks=episodes,

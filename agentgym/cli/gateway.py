@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import ExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -102,7 +103,7 @@ def gateway(
             host=host,
             port=port,
             on_episode=keep,
-            on_problem=_tell,
+            on_problem=tell,
         )
         asyncio.run(_serve(served, shown_token=token is None))
         console().print(f"Stopped. {kept} episodes in {out}, run {run_id}.", markup=False, soft_wrap=True)
@@ -119,12 +120,7 @@ def _open(name: str, runs: Path, model: str, options: EndpointOptions) -> _Opene
 
 
 async def _serve(gateway: Gateway, *, shown_token: bool) -> None:
-    """Serve until the process is asked to stop."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for kind in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(kind, stopped.set)
-    try:
+    with stop_request() as stopped:
         async with gateway:
             lines = [
                 f"Serving {gateway.model} at {gateway.url}",
@@ -137,11 +133,23 @@ async def _serve(gateway: Gateway, *, shown_token: bool) -> None:
             ]
             console().print("\n".join(lines), markup=False, soft_wrap=True)
             await stopped.wait()
+
+
+@contextmanager
+def stop_request() -> Generator[asyncio.Event]:
+    """Give what is set when the process is asked to stop, by Ctrl-C or by whoever started it."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(kind, stopped.set)
+    try:
+        yield stopped
     finally:
         for kind in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(kind)
 
 
-def _tell(problem: str) -> None:
+def tell(problem: str) -> None:
+    """Write a line about something that a server did not carry out, with the time, for its operator."""
     line = f"{datetime.now():%H:%M:%S} {problem}"
     error_console().print(line, markup=False, soft_wrap=True)

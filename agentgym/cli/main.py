@@ -22,6 +22,7 @@ from agentgym.cli.evaluation import evaluate
 from agentgym.cli.gateway import gateway
 from agentgym.cli.recipes import app as recipes
 from agentgym.cli.replay import replay
+from agentgym.cli.serve import serve
 from agentgym.cli.start import app as init
 from agentgym.cli.training import quickstart, train
 from agentgym.core.errors import AgentGymError
@@ -34,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (quickstart, envs, play, check, replay, train, gateway, doctor):
+for command in (quickstart, envs, play, check, replay, train, gateway, serve, doctor):
     app.command()(command)
 app.command(name="eval")(evaluate)
 app.add_typer(recipes, name="recipes")

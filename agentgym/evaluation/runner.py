@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -12,7 +11,7 @@ from pydantic_core import to_jsonable_python
 
 from agentgym import registry
 from agentgym.core.agent import Agent
-from agentgym.core.env import AgentEnv, EnvSpec
+from agentgym.core.env import EnvSpec
 from agentgym.core.errors import UnknownNameError, UsageError
 from agentgym.core.task import Split, Task
 from agentgym.core.trace import Episode
@@ -59,11 +58,7 @@ async def evaluate(
         raise UsageError(f"samples and max_turns are at least 1, got {samples} and {max_turns}.")
     parsed = Split.parse(split)
 
-    make_env: Callable[[], AgentEnv] = (
-        registry.factory(env, parsed, **(options or {}))
-        if isinstance(env, str)
-        else partial(env.make, parsed, **(options or {}))
-    )
+    make_env = registry.factory(env, parsed, **(options or {}))
     first = make_env()
     suite = first.suite
     first.close()

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium as gym
 
@@ -23,6 +23,8 @@ from agentgym.core.task import Task
 from agentgym.core.tool import ToolSpec
 from agentgym.rollout.rules import Limits
 from agentgym.rollout.seat import Begun, MakeEnv, Seat, Taken
+
+_T = TypeVar("_T")
 
 CLOSE_S = 5.0
 """An environment that takes longer than so many seconds to close is left behind, or killed."""
@@ -74,6 +76,14 @@ class EnvHost(ABC):
     async def oracle(self) -> Action | None:
         """Return the expert's next action from the current state, or None where there is no expert."""
         return await self._ask("oracle")
+
+    async def ask(self, question: Callable[[Seat], _T]) -> _T:
+        """Return what `question` says of the environment's seat, where that is; see `Seat.ask`."""
+        return await self._ask("ask", question)
+
+    async def use(self, make_env: MakeEnv) -> None:
+        """Make environments another way from now on; see `Seat.use`."""
+        await self._ask("use", make_env)
 
     async def discard(self) -> None:
         """Let go of an environment that may be broken for good; the next reset makes a new one."""

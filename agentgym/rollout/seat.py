@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import gymnasium as gym
 import numpy as np
@@ -20,6 +20,7 @@ from agentgym.core.task import Task
 from agentgym.core.tool import ToolSpec
 
 MakeEnv: TypeAlias = Callable[[], AgentEnv]
+_T = TypeVar("_T")
 
 
 class Begun(NamedTuple):
@@ -56,30 +57,54 @@ class Seat:
         self._make_env = make_env
         self._env = env
 
-    def reset(self, task: Task, seed: int) -> Begun:
-        """Begin a task. Raises `EnvironmentFault` where what comes back is no observation with its info."""
+    @property
+    def env(self) -> AgentEnv:
+        """The environment, made now if there is none."""
         if self._env is None:
             self._env = self._make_env()
-        env = self._env
-        result: object = env.reset(seed=seed, options={"task": task})
+        return self._env
+
+    def ask(self, question: Callable[[Seat], _T]) -> _T:
+        """Return what `question`, called here, says. For a seat in another process it must pickle."""
+        return question(self)
+
+    def use(self, make_env: MakeEnv) -> None:
+        """Close the environment; from now on they are made this other way."""
+        self.discard()
+        self._make_env = make_env
+
+    def reset(
+        self, task: Task | str | None, seed: int | None, options: Mapping[str, Any] | None = None
+    ) -> Begun:
+        """Begin a task, or without one what the environment draws; `options` are further ones of its `reset`.
+
+        Raises `EnvironmentFault` where what comes back is no observation with its info.
+        """
+        env = self.env
+        chosen = {} if task is None else {"task": task}
+        result: object = env.reset(seed=seed, options={**(options or {}), **chosen})
         observation, info = _parts(env, "reset", result, "observation, info")
         _check(env, "reset", observation, info)
         return Begun(observation, info, env.tools, env.action_space)
 
     def step(self, action: Action) -> Taken:
-        """Take an action.
-
-        Raises `NotAnActionError` for what the action space does not contain, and `EnvironmentFault` where what
-        comes back is no observation, finite reward, two flags and info.
-        """
+        """Take an action; raises `NotAnActionError` for what the action space does not contain, else see `take`."""
         env = self._playing
-        state_key = env.state_key()
         if not env.action_space.contains(action):
             refused = NotAnActionError(
                 f"{action!r:.200} is no action of {env.task.env_id}, which takes {env.action_space}."
             )
-            refused.state_key = state_key
+            refused.state_key = env.state_key()
             raise refused
+        return self.take(action)
+
+    def take(self, action: Action) -> Taken:
+        """Take an action, whatever the environment makes of it.
+
+        Raises `EnvironmentFault` where what comes back is no observation, finite reward, two flags and info.
+        """
+        env = self._playing
+        state_key = env.state_key()
         result: object = env.step(action)
         observation, reward, terminated, truncated, info = _parts(
             env, "step", result, "observation, reward, terminated, truncated, info"

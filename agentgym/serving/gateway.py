@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ipaddress
 import logging
-import secrets
-import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-import uvicorn
-
-from agentgym.core.errors import UsageError
 from agentgym.core.policy import Policy, Sampling
 from agentgym.core.trace import Episode, Outcome, StopReason
 from agentgym.rollout.collect import EpisodePlan
 from agentgym.serving.app import Limits, Served, make_app
 from agentgym.serving.attempt import Attempt, AttemptKey
 from agentgym.serving.http import Caller
+from agentgym.serving.listening import Listener, checked_token
 from agentgym.serving.loose import LooseCalls
 from agentgym.serving.registry import Registry
 
 _log = logging.getLogger(__name__)
-_GRACE_S = 2
-"""How long answers that are being sent when the gateway closes may take."""
 
 
 def _ignore(episode: Episode) -> None:
@@ -58,12 +50,8 @@ class Gateway:
         on_episode: Callable[[Episode], None] = _ignore,
         on_problem: Callable[[str], None] = _log.warning,
     ) -> None:
-        if token is not None and (
-            not token or not token.isascii() or not token.isprintable() or " " in token
-        ):
-            raise UsageError("A token is printable ASCII without spaces; leave it out to have one made.")
         self.model = model
-        self.token = token or secrets.token_urlsafe(24)
+        self.token = checked_token(token)
         self.url = ""
         """Root of the server, such as `http://127.0.0.1:40123`; empty until it runs."""
         self._host = host
@@ -73,19 +61,12 @@ class Gateway:
         self._registry = Registry(policy, seed, on_episode)
         self._loose = LooseCalls(policy, seed)
         self._sampling = sampling or Sampling(max_tokens=512)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._server: _Server | None = None
+        self._listener: Listener | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        listener = _listen(self._host, self._port)
-        port = listener.getsockname()[1]
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        self.url = f"http://{host}:{port}"
-        if not _is_loopback(self._host):
-            self._on_problem(
-                f"Listening on {host}, not on this machine alone: everyone who can reach port {port} and has the "
-                "token can use the policy, and the token travels unencrypted."
-            )
+        self._listener = Listener(self._host, self._port)
+        self.url = self._listener.url
         served = Served(
             self._registry,
             self._loose,
@@ -95,33 +76,20 @@ class Gateway:
             Caller(self.token),
             self._on_problem,
         )
-        config = uvicorn.Config(
-            make_app(served),
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_GRACE_S,
-        )
-        self._server = _Server(config)
-        serving = asyncio.create_task(self._server.serve([listener]))
-        self._tasks = [serving, asyncio.create_task(self._end_idle())]
-        await self._server.ready.wait()
+        await self._listener.start(make_app(served), "use the policy", self._on_problem, ws="none")
+        self._ending = asyncio.create_task(self._end_idle())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._server is not None
+        assert self._listener is not None
+        assert self._ending is not None
         try:
             self._registry.close()
         finally:
-            self._server.should_exit = True
-            serving, ending = self._tasks
-            ending.cancel()
-            await asyncio.wait([serving, ending])
+            self._ending.cancel()
+            await self._listener.stop()
             self._loose.close()
 
     def base_url(self, rollout: str, attempt: int = 1) -> str:
@@ -153,38 +121,3 @@ class Gateway:
                     attempt.end(Outcome.CANCELLED, StopReason.CANCELLED, why.capitalize())
                 except Exception as error:  # noqa: BLE001 - the next ones must end too
                     self._on_problem(f"The episode of attempt {attempt.key} could not be kept: {error!r}")
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves the process's signals alone and says when it listens."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Leave signals to the program."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen."""
-        await super().startup(sockets)
-        self.ready.set()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    advice = "Choose another with --host or --port; port 0 is any free one."
-    if not 0 <= port < 1 << 16:
-        raise UsageError(f"There is no port {port}. {advice}")
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise UsageError(f"Cannot listen on {host}, port {port}: {error.strerror}. {advice}") from error
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

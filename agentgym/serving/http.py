@@ -1,11 +1,13 @@
-"""What stands between the socket and the gateway: the token, the size and the form of a request's body."""
+"""What stands between the socket and a server: the token, the size and the form of a request's body."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 import json
+from base64 import b64decode
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NoReturn, cast
 
 from starlette.datastructures import Headers
@@ -30,15 +32,25 @@ class Caller:
 
     def check(self, headers: Headers) -> None:
         """Raise `Refusal` (401) unless the token is there."""
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        given = [headers.get("x-api-key", ""), token.strip() if scheme.lower() == "bearer" else ""]
+        given = [headers.get("x-api-key", ""), _credential(headers.get("authorization", ""))]
         if not any(hmac.compare_digest(one.encode("utf-8", "replace"), self._token) for one in given):
             raise Refusal(
                 401,
-                "This gateway wants its token: as `Authorization: Bearer ...`, or as `x-api-key`. It was shown when "
-                "the gateway started.",
+                "This server wants its token: as `Authorization: Bearer ...`, as `x-api-key`, or as the password of "
+                "the URL. It was shown when the server started.",
                 code="invalid_api_key",
             )
+
+
+def _credential(authorization: str) -> str:
+    """Return the bearer's token, or the password of Basic, which is what clients make of one in a URL."""
+    scheme, _, rest = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip()
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            return b64decode(rest, validate=True).decode().partition(":")[2]
+    return ""
 
 
 async def read_json(

@@ -13,7 +13,7 @@ import pytest
 from agentgym.cli.main import app
 from tests.cli.driver import Cli
 
-COMMANDS = ["quickstart", "envs", "play", "check", "replay", "train", "gateway", "doctor", "eval"]
+COMMANDS = ["quickstart", "envs", "play", "check", "replay", "train", "gateway", "serve", "doctor", "eval"]
 GROUPS = ["recipes", "bench", "init"]
 NESTED = [
     "recipes",
@@ -25,7 +25,7 @@ NESTED = [
     "init recipe",
 ]
 """Commands of groups; `recipes` is one by itself."""
-SERVERS = ["gateway"]
+SERVERS = ["gateway", "serve"]
 """They serve until they are stopped: tests of their own run their examples."""
 
 

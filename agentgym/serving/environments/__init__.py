@@ -1,0 +1,1 @@
+"""Servers of environments, in OpenEnv's protocol and with what it leaves out."""

@@ -1,0 +1,1 @@
+"""Environments behind a URL: those that `agentgym serve` serves, and any other server of OpenEnv's protocol."""
