@@ -7,7 +7,7 @@ DEBIAN = bubblewrap libseccomp2 docker.io iptables debootstrap chromium fonts-de
 	xvfb openbox x11-utils dbus dbus-x11 at-spi2-core python3-pyatspi gir1.2-atspi-2.0 \
 	mousepad galculator xterm pcmanfm gpicview gnumeric
 
-.PHONY: quickstart test test-alfworld test-vllm lint types clean
+.PHONY: quickstart test test-alfworld test-vllm images lint types clean
 
 quickstart: .venv/quickstart  ## Install agentgym and train a small policy on this machine
 	.venv/bin/agentgym quickstart
@@ -23,6 +23,9 @@ test-alfworld: .venv/test .venv-alfworld/ready  ## Compare 200 games with the or
 
 test-vllm: .venv-vllm/ready  ## Train and sample through vLLM's CPU build (3.5 GB)
 	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -q tests/vllm
+
+images: .venv/debian .venv/test  ## Make the images of docker sandboxes; a Debian base where no registry can be reached
+	.venv/bin/python -m agentgym.sandboxes.imaging
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("agentgym needs Python 3.11 or newer; set PYTHON=python3.12, say") if sys.version_info < (3, 11) else None'

@@ -10,7 +10,7 @@ from agentgym.core.errors import UnknownNameError
 from agentgym.core.sandbox import Sandbox, SandboxSpec
 from agentgym.sandboxes.box import Box
 
-BACKENDS = {"process": "ProcessSandbox"}
+BACKENDS = {"process": "ProcessSandbox", "docker": "DockerSandbox"}
 """The class of each backend, in the module of its name."""
 
 

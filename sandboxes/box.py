@@ -17,7 +17,7 @@ from agentgym.sandboxes.shell import START, BoxShell
 
 _PATIENCE_S = 60.0
 """For the box's own programs, which move files."""
-_NOT_FOUND = 127
+_NOT_FOUND = (126, 127)
 _UNPACK = "tar -x -f -"
 _REPLACE = f"find {WORK} -mindepth 1 -delete && {_UNPACK}"
 
@@ -66,7 +66,7 @@ class Box(ABC):
         if files:
             await self.upload(files)
         done = await finish(await self.start(argv), stdin, self._spec.output_bytes, patience)
-        if done.ended.exit_code == _NOT_FOUND and PurePosixPath(argv[0]).name.startswith("python"):
+        if done.ended.exit_code in _NOT_FOUND and PurePosixPath(argv[0]).name.startswith("python"):
             await self._must_have(argv[0])
         found: dict[str, bytes] = {}
         for path, clean in wanted.items():

@@ -50,6 +50,10 @@ class Hierarchy:
                     return cls({name: second for name in _CONTROLLERS if name in offered}, 2)
         return None
 
+    def below(self, path: str) -> dict[str, Path]:
+        """Return the folders of the group at a path."""
+        return {controller: folder / path for controller, folder in self.folders.items()}
+
 
 class Reading(NamedTuple):
     """What a group has used since it was made."""
@@ -63,11 +67,9 @@ class Reading(NamedTuple):
 class Cgroup:
     """The control group of one box."""
 
-    def __init__(self, hierarchy: Hierarchy, name: str) -> None:
-        self._version = hierarchy.version
-        self._folders = {
-            controller: folder / _FOLDER / name for controller, folder in hierarchy.folders.items()
-        }
+    def __init__(self, folders: Mapping[str, Path], version: int) -> None:
+        self._folders = dict(folders)
+        self._version = version
 
     @classmethod
     def make(cls, spec: SandboxSpec) -> Self | None:
@@ -77,7 +79,7 @@ class Cgroup:
             if hierarchy is None:
                 return None
             _prepare(hierarchy)
-            group = cls(hierarchy, f"{os.getpid()}-{secrets.token_hex(8)}")
+            group = cls(hierarchy.below(f"{_FOLDER}/{os.getpid()}-{secrets.token_hex(8)}"), hierarchy.version)
             try:
                 group.limit(spec)
             except OSError:
@@ -87,10 +89,30 @@ class Cgroup:
             return None
         return group
 
+    @classmethod
+    def found(cls, pid: int, name: str) -> Self | None:
+        """Find the group of another process, whose path must hold `name`; None where it cannot be seen."""
+        try:
+            hierarchy = Hierarchy.mounted(Path("/proc/mounts").read_text("utf-8"))
+            lines = Path(f"/proc/{pid}/cgroup").read_text("utf-8").splitlines()
+            paths = {kinds: path for _, kinds, path in (line.split(":", 2) for line in lines)}
+            if hierarchy is None:
+                return None
+            path = paths["memory" if hierarchy.version == 1 else ""].lstrip("/")
+            group = cls(hierarchy.below(path), hierarchy.version)
+            group.read()
+        except (OSError, KeyError):
+            return None
+        return group if name in path else None
+
     @property
     def doors(self) -> list[str]:
         """The files that a process writes its id to in order to join."""
         return [str(folder / "cgroup.procs") for folder in dict.fromkeys(self._folders.values())]
+
+    def processes(self) -> int:
+        """Return how many processes and threads there are in it."""
+        return int((self._folders["pids"] / "pids.current").read_text())
 
     def read(self) -> Reading:
         """Return what the group has used."""

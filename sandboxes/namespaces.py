@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agentgym.core.sandbox import WORK, SandboxSpec
+from agentgym.core.sandbox import MEBIBYTE, WORK, SandboxSpec
 from agentgym.sandboxes.cgroups import Cgroup
 
 STORE = "/dev/shm"
@@ -99,7 +99,7 @@ def _limits(spec: SandboxSpec, *, with_memory: bool) -> list[str]:
     limits = {
         "core": "0",
         "cpu": f"{spec.cpu_s}:{spec.cpu_s + 1}",
-        "fsize": str(spec.disk_bytes),
+        "fsize": str(spec.disk_bytes + MEBIBYTE),  # a full disk is met first
         "memlock": "65536",
         "msgqueue": "0",
         "nofile": "1024",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
@@ -105,7 +106,8 @@ async def finish(channel: Channel, stdin: bytes, output_bytes: int, timeout_s: f
             await feeding
         if ended is None:
             await asyncio.shield(_end(channel))
-    ended = ended or await channel.wait()
+    if ended is None:  # whatever it made of its death
+        ended = (await channel.wait())._replace(exit_code=128 + signal.SIGKILL)
     usage = Usage(perf_counter() - started, ended.cpu_s, ended.peak_memory_bytes)
     return Finished(
         ended, kept[STDOUT][:output_bytes], kept[STDERR][:output_bytes], usage, killed_by or ended.killed_by

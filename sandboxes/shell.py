@@ -43,6 +43,8 @@ class BoxShell:
         """Run a command; see `Shell.run`."""
         async with self._turn:
             if not self.alive:
+                await self.close()
+                await self._channel.wait()  # raises where it was not the shell's own end
                 raise StepError("This shell has ended; open another with `await box.shell()`.")
             started = perf_counter()
             mark = f"agentgym-{secrets.token_hex(16)}"

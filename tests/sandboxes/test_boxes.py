@@ -11,11 +11,17 @@ from agentgym.core.errors import ConfigError, StepError, UnknownNameError, Usage
 from agentgym.core.sandbox import KilledBy, Sandbox, SandboxSpec
 from agentgym.sandboxes.backends import sandbox
 
-BACKENDS = ["process"]
 ECHO = "import json, sys; json.dump({'twice': json.load(sys.stdin)['x'] * 2}, sys.stdout)"
 SPEC = SandboxSpec(
     memory_bytes=64 << 20, pids=16, disk_bytes=4 << 20, output_bytes=10_000, wall_s=30, cpu_s=1
 )
+
+
+@pytest.fixture(params=["process", "docker"])
+def backend(request: pytest.FixtureRequest) -> str:
+    if request.param == "docker":
+        request.getfixturevalue("docker_daemon")
+    return request.param
 
 
 def inside(backend: str, use: Callable[[Sandbox], Awaitable[None]], spec: SandboxSpec = SPEC) -> None:
@@ -28,7 +34,6 @@ def inside(backend: str, use: Callable[[Sandbox], Awaitable[None]], spec: Sandbo
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_programs_take_and_give_streams_and_files(backend: str) -> None:
     async def use(box: Sandbox) -> None:
         tool = await box.run(["python3", "-c", ECHO], stdin=b'{"x": 21}')
@@ -51,7 +56,6 @@ def test_programs_take_and_give_streams_and_files(backend: str) -> None:
     inside(backend, use)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_limits_end_programs_by_name(backend: str) -> None:
     async def use(box: Sandbox) -> None:
         slow = await box.run(["sh", "-c", "trap '' TERM; echo began; sleep 60"], timeout_s=0.7)
@@ -70,7 +74,6 @@ def test_limits_end_programs_by_name(backend: str) -> None:
     inside(backend, use)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_shell_lasts(backend: str) -> None:
     async def use(box: Sandbox) -> None:
         shell = await box.shell()
@@ -94,7 +97,6 @@ def test_a_shell_lasts(backend: str) -> None:
     inside(backend, use)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_copies_go_their_own_ways(backend: str) -> None:
     async def use(box: Sandbox) -> None:
         await box.run(["sh", "-c", "mkdir d; echo 1 >d/n; ln -s d/n link; chmod 000 d/n; touch .hidden"])
@@ -113,7 +115,6 @@ def test_copies_go_their_own_ways(backend: str) -> None:
     inside(backend, use)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_programs_run_beside_each_other_and_end_when_cancelled(backend: str) -> None:
     async def use(box: Sandbox) -> None:
         reader = asyncio.create_task(box.run(["sh", "-c", "until [ -e go ]; do sleep 0.05; done; cat go"]))
@@ -130,7 +131,6 @@ def test_programs_run_beside_each_other_and_end_when_cancelled(backend: str) -> 
     inside(backend, use)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_what_is_asked_for_wrongly_is_told(backend: str) -> None:
     async def use(box: Sandbox) -> None:
         for path in ("../up", "/etc/passwd", "", "a/../../b", "nul\0"):

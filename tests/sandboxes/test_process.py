@@ -209,7 +209,7 @@ def test_version_two_of_control_groups_is_written_as_it_wants(tmp_path: Path) ->
     (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory pids")
     hierarchy = Hierarchy.mounted(f"cgroup2 {tmp_path} cgroup2 rw 0 0\n")
     assert hierarchy is not None
-    group = Cgroup(hierarchy, "box")
+    group = Cgroup(hierarchy.below("agentgym/box"), hierarchy.version)
     (tmp_path / "agentgym").mkdir()
     group.limit(SandboxSpec(cpus=0.5, memory_bytes=1 << 26, pids=10))
     folder = tmp_path / "agentgym" / "box"
