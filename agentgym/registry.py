@@ -27,6 +27,7 @@ _SHIPPED: dict[str, str] = {
     "household": "agentgym.environments.household",
     "alfworld": "agentgym.environments.alfworld",
     "bfcl": "agentgym.environments.bfcl",
+    "phone": "agentgym.environments.phone",
 }
 _registered: dict[str, EnvSpec] = {}
 

@@ -1,0 +1,1 @@
+"""The applications, one file each, and how they are found."""
