@@ -12,12 +12,14 @@ from typing import Any, Unpack
 
 from agentgym.agents.chat import ActionFormat, command_reader
 from agentgym.agents.conversation import History, Voice
+from agentgym.agents.remembering import Remembrance
 from agentgym.agents.talking import ATTEMPTS, Reading, TalkingAgent, TalkingSettings, tool_reader
 from agentgym.core.agent import Decision, EpisodeStart
 from agentgym.core.env import Action
 from agentgym.core.errors import UsageError
 from agentgym.core.message import Message
 from agentgym.core.policy import Completion, FinishReason, Policy
+from agentgym.core.trace import Versions
 
 PROMPT = "You solve a task step by step. The memory says what has been done; then you are told what to add."
 PLANNER = "As the planner, say in one line what to do next, and why."
@@ -95,19 +97,27 @@ class PlannerSession:
         prompt = PROMPT if agent.system_prompt is None else agent.system_prompt
         self._opening = [Message("system", prompt)] if prompt else []
         self._memory = Memory(agent.history)
+        self._notes = Remembrance(agent.memory, start)
         self._begun = False
         self._said: list[Completion] = []
         self._news: list[Message] = []
+
+    @property
+    def versions(self) -> Versions:
+        """Which state of the agent's memory the episode is played with."""
+        return self._notes.versions
 
     async def act(self, observation: Any, info: Mapping[str, Any]) -> Decision:
         """Look at the last step's result, plan the next step and carry it out."""
         self._said, self._news = [], [] if self._begun else [*self._opening]
         try:
-            reading = await self._next(self._agent.describe(observation, info, first=not self._begun))
+            told = self._agent.describe(observation, info, first=not self._begun)
+            reading = await self._next(told if self._begun else await self._notes.before(told))
         except _NoRoom:
             reading = Reading("", False)
         *thoughts, completion = self._said
-        return Decision(reading.action, reading.valid, tuple(self._news), completion, tuple(thoughts))
+        said, news = tuple(self._news), self._notes.news()
+        return Decision(reading.action, reading.valid, said, completion, tuple(thoughts), news)
 
     def close(self) -> None:
         """End the policy's session."""

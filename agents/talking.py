@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypedDict, Unpack
 
 from agentgym.agents.conversation import Conversation, History, Voice
+from agentgym.agents.remembering import Remembrance
 from agentgym.core.agent import AgentSession, Decision, EpisodeStart
 from agentgym.core.env import Action
 from agentgym.core.errors import ConfigError, UsageError
+from agentgym.core.memory import Memory
 from agentgym.core.message import Message
 from agentgym.core.policy import Completion, Dictation, FinishReason, Policy, Sampling
 from agentgym.core.spaces import ToolCallSpace
 from agentgym.core.tool import ToolCall, ToolSpec
+from agentgym.core.trace import Versions
 from agentgym.policies.tool_calls import write_call
 
 ATTEMPTS = 3
@@ -47,6 +50,8 @@ class TalkingSettings(TypedDict, total=False):
     """Repeat the instruction under every observation but the first, which tells it anyway."""
     name: str
     """For listings and records."""
+    memory: Memory | None
+    """Shows what it has for the first observation."""
 
 
 class TalkingAgent(ABC):
@@ -62,6 +67,7 @@ class TalkingAgent(ABC):
         self.history: History = history
         self.show_admissible = settings.get("show_admissible", False)
         self.restate_task = settings.get("restate_task", False)
+        self.memory = settings.get("memory")
         self._name = settings.get("name") or type(self).__name__.removesuffix("Agent").lower()
 
     @property
@@ -91,20 +97,30 @@ class TalkingAgent(ABC):
         self, start: EpisodeStart, prompt: str, reader: Reader, tools: Sequence[ToolSpec] = ()
     ) -> TalkSession:
         """Begin an episode as one conversation, with `prompt` as the agent's own and `tools` offered."""
-        voice = Voice(self.policy, self.sampling, start, tools)
+        notes = Remembrance(self.memory, start)
+        # A world without tools is played with text: calls of the memory's would be all there is to call.
+        voice = Voice(self.policy, self.sampling, start, (*tools, *notes.tools) if tools else ())
         prompt = prompt if self.system_prompt is None else self.system_prompt
-        return TalkSession(self, Conversation(voice, prompt, self.history), reader)
+        return TalkSession(self, Conversation(voice, prompt, self.history), reader, notes)
 
 
 class TalkSession:
     """One episode as one conversation: the observations are told, the answers read as actions."""
 
-    def __init__(self, agent: TalkingAgent, conversation: Conversation, reader: Reader) -> None:
+    def __init__(
+        self, agent: TalkingAgent, conversation: Conversation, reader: Reader, notes: Remembrance
+    ) -> None:
         self._agent = agent
         self._conversation = conversation
         self._read = reader
+        self._notes = notes
         self._calls: Sequence[ToolCall] = ()
         """Those of the last answer: what comes of it is told as the result of the first."""
+
+    @property
+    def versions(self) -> Versions:
+        """Which state of its memory the episode is played with."""
+        return self._notes.versions
 
     async def act(self, observation: Any, info: Mapping[str, Any]) -> Decision:
         """Tell the observation, sample an answer and read the action out of it."""
@@ -122,15 +138,20 @@ class TalkSession:
         self, observation: Any, info: Mapping[str, Any], dictated: Dictation | None
     ) -> Decision:
         talk = self._conversation
-        talk.tell(self._outcome(self._agent.describe(observation, info, first=not talk.begun)))
+        told = self._agent.describe(observation, info, first=not talk.begun)
+        talk.tell(self._outcome(told if talk.begun else await self._notes.before(told)))
         failed: list[Completion] = []
         while True:
             completion = await talk.answer(dictated)
             self._calls = completion.tool_calls
-            action, valid, complaint = self._read(completion)
+            looked_up = await self._notes.answer(completion)
+            if looked_up is None:
+                action, valid, complaint = self._read(completion)
+            else:
+                action, valid, complaint = completion.tool_calls[0], False, looked_up
             over = dictated is not None or len(failed) + 1 == ATTEMPTS
             if not complaint or over or completion.finish_reason is FinishReason.CONTEXT:
-                return Decision(action, valid, talk.news(), completion, tuple(failed))
+                return Decision(action, valid, talk.news(), completion, tuple(failed), self._notes.news())
             failed.append(completion)
             talk.tell(self._outcome(complaint))
 

@@ -13,6 +13,7 @@ from agentgym.core.message import Message
 from agentgym.core.policy import Completion, Dictation
 from agentgym.core.task import Task
 from agentgym.core.tool import ToolSpec
+from agentgym.core.trace import Versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Decision:
     thoughts: tuple[Completion, ...] = ()
     """What was sampled before it on the way to the decision, in its order: plans, verdicts, failed attempts. They
     belong to the same session, so that the completion's context follows on theirs, and share its credit."""
+    shown_items: tuple[str, ...] = ()
+    """Versions of memory items that came into the conversation for this decision."""
 
 
 class HostedEnv(Protocol):
@@ -88,6 +91,16 @@ class RecitingSession(AgentSession, Protocol):
 
     async def recite(self, observation: Any, info: Mapping[str, Any], answer: Dictation) -> Decision:
         """Go on as if `answer` had been this turn's own."""
+        ...
+
+
+@runtime_checkable
+class RememberingSession(AgentSession, Protocol):
+    """A session that says which state of a memory it plays with."""
+
+    @property
+    def versions(self) -> Versions:
+        """The versions of memory, skills and tools; `policy` is left at -1."""
         ...
 
 

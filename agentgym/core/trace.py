@@ -113,7 +113,7 @@ class Turn:
     loss_mask: NDArray[np.int8]
     messages_delta: tuple[Message, ...] = ()
     shown_items: tuple[str, ...] = ()
-    """Ids of memory items shown to the agent at this turn."""
+    """Versions of memory items that came into the conversation at this turn."""
     timing: Mapping[str, float] = field(default_factory=dict[str, float])
     """Seconds: `policy` and `env`."""
     policy_versions: NDArray[np.int32] = field(default_factory=_one_version)

@@ -13,14 +13,21 @@ import asyncio
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from agentgym.core.agent import Agent, AgentSession, Decision, EpisodeStart, RecitingSession
+from agentgym.core.agent import (
+    Agent,
+    AgentSession,
+    Decision,
+    EpisodeStart,
+    RecitingSession,
+    RememberingSession,
+)
 from agentgym.core.env import AgentEnv
 from agentgym.core.errors import InferenceFault, InfrastructureError, SandboxFault, UsageError
 from agentgym.core.policy import Completion, Dictation, FinishReason
@@ -68,6 +75,8 @@ async def run_episode(
             session = agent.start(
                 EpisodeStart(episode_id, task, seed if agent_seed is None else agent_seed, host)
             )
+        if isinstance(session, RememberingSession):
+            play.versions = session.versions
         stop = await play.run(session, begun, max_turns, prefix)
         ended, session = session, None
         with _AGENT:
@@ -88,7 +97,7 @@ async def run_episode(
         score=play.score if play.outcome.scored else None,
         stop_reason=stop,
         seed=seed,
-        versions=Versions(policy=_first_version(play.turns)),
+        versions=replace(play.versions, policy=_first_version(play.turns)),
         error=play.error,
         final_observation=play.observation,
         origin=None if start is None else start.origin,
@@ -150,6 +159,7 @@ class _Play:
     score: float = 0.0
     outcome: Outcome = Outcome.TRUNCATED
     error: str | None = None
+    versions: Versions = field(default_factory=Versions)
     observation: Any = None
     began: float = field(default_factory=perf_counter)
 
@@ -254,6 +264,7 @@ class _Play:
             logprobs=completion.logprobs,
             loss_mask=np.full(len(completion.completion_ids), not replayed, np.int8),
             messages_delta=decision.messages_delta,
+            shown_items=decision.shown_items,
             timing={"policy": self.policy_s, "env": env_s},
             policy_versions=completion.versions,
             thoughts=tuple(map(_thought, decision.thoughts)),

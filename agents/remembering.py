@@ -1,0 +1,58 @@
+"""What an agent does with a memory in one episode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agentgym.core.agent import EpisodeStart
+from agentgym.core.memory import Memory, Recollection
+from agentgym.core.policy import Completion
+from agentgym.core.tool import ToolSpec
+from agentgym.core.trace import Versions
+
+
+class Remembrance:
+    """The memory of one episode, or none.
+
+    What it shows goes into the conversation as a delimited block before the first observation: in the user's message,
+    not in the system prompt, which is the agent's own.
+    """
+
+    def __init__(self, memory: Memory | None, start: EpisodeStart) -> None:
+        self._memory = memory
+        self._start = start
+        self._shown: list[str] = []
+
+    @property
+    def tools(self) -> Sequence[ToolSpec]:
+        """The memory's tools."""
+        return self._memory.tools if self._memory is not None else ()
+
+    @property
+    def versions(self) -> Versions:
+        """Which state of the memory it is."""
+        return self._memory.versions if self._memory is not None else Versions()
+
+    async def before(self, situation: str) -> str:
+        """Return the first observation, after what the memory has for it."""
+        if self._memory is None:
+            return situation
+        text = self._note(await self._memory.recall(self._start, situation))
+        return f"{text}\n\n{situation}" if text else situation
+
+    async def answer(self, completion: Completion) -> str | None:
+        """Return what the memory says to an answer that calls one of its tools first; None for any other."""
+        names = {tool.name for tool in self.tools}
+        if self._memory is None or not completion.tool_calls or completion.tool_calls[0].name not in names:
+            return None
+        call = completion.tool_calls[0]
+        return self._note(await self._memory.call(self._start, call.name, call.arguments))
+
+    def news(self) -> tuple[str, ...]:
+        """Return the versions that have come into the conversation since the last call."""
+        news, self._shown = tuple(self._shown), []
+        return news
+
+    def _note(self, recollection: Recollection) -> str:
+        self._shown += recollection.shown
+        return recollection.text

@@ -1,0 +1,1 @@
+"""Finding what helps: see `agentgym.memory.retrieval.library.Library`."""
