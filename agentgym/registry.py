@@ -28,6 +28,7 @@ _SHIPPED: dict[str, str] = {
     "alfworld": "agentgym.environments.alfworld",
     "bfcl": "agentgym.environments.bfcl",
     "phone": "agentgym.environments.phone",
+    "miniwob": "agentgym.environments.miniwob",
 }
 _registered: dict[str, EnvSpec] = {}
 

@@ -48,7 +48,7 @@ class BrowserService:
         self._playwright: Playwright | None = None
         self._browser: Browser | None = None
         self._lock = asyncio.Lock()
-        self._idle: dict[tuple[Egress, Size], list[Window]] = defaultdict(list)
+        self._idle: dict[tuple[Egress, Size, str], list[Window]] = defaultdict(list)
         self.starts = 0
         """How often a browser was started."""
 
@@ -66,18 +66,18 @@ class BrowserService:
         except PlaywrightError as error:
             raise EnvironmentFault(f"The browser failed: {error.message:.500}") from error
 
-    async def acquire(self, egress: Egress, size: Size) -> Window:
+    async def acquire(self, egress: Egress, size: Size, script: str) -> Window:
         """Return a window as new, one from the pool where there is one."""
         async with self._lock:
             browser = await self._running()
-            idle = self._idle[egress, size]
+            idle = self._idle[egress, size, script]
             if idle:
                 return idle.pop()
-        return await Window.open(browser, egress, size)
+        return await Window.open(browser, egress, size, script)
 
     async def release(self, window: Window) -> None:
         """Take a window back; one that cannot be renewed is closed."""
-        idle = self._idle[window.egress, window.size]
+        idle = self._idle[window.egress, window.size, window.script]
         if window.browser is not self._browser:  # it went with its browser
             return
         if window.usable and len(idle) < KEPT:

@@ -64,7 +64,7 @@ class BrowserSession:
     """A window to act in; opened at its first use, given back by `close`.
 
     `size` is width and height in pixels. An action takes `timeout_s` seconds at most, loading of the page that it
-    leads to included. At most `page_chars` characters of a page are shown.
+    leads to included. At most `page_chars` characters of a page are shown. Every page runs `script` before its own.
     """
 
     def __init__(
@@ -74,11 +74,13 @@ class BrowserSession:
         size: Size = (1024, 768),
         timeout_s: float = 10.0,
         page_chars: int = 12_000,
+        script: str = "",
     ) -> None:
         self.egress = egress
         self.size = size
         self.timeout_s = timeout_s
         self.page_chars = page_chars
+        self.script = script
         self._service = browser_service()
         self._opened: Window | None = None
 
@@ -169,7 +171,9 @@ class BrowserSession:
 
     def _do(self, work: Callable[[Window], Coroutine[Any, Any, _T]]) -> _T:
         if self._opened is None:
-            self._opened = self._service.run(self._service.acquire(self.egress, self.size), START_S)
+            self._opened = self._service.run(
+                self._service.acquire(self.egress, self.size, self.script), START_S
+            )
         try:
             return self._service.run(_within(work(self._opened)), 2 * self.timeout_s + _RECOVERY_S)
         except EnvironmentFault:

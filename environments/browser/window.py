@@ -25,12 +25,13 @@ class Window:
     """A browser context; everything here runs on the browser's event loop."""
 
     def __init__(
-        self, browser: Browser, context: BrowserContext, egress: Egress, size: tuple[int, int]
+        self, browser: Browser, context: BrowserContext, egress: Egress, size: tuple[int, int], script: str
     ) -> None:
         self.browser = browser
         self.context = context
         self.egress = egress
         self.size = size
+        self.script = script
         self.tabs: list[Tab] = []
         self.home = _BLANK
         """What is shown when every tab was closed."""
@@ -40,8 +41,8 @@ class Window:
         self._notes: list[str] = []
 
     @classmethod
-    async def open(cls, browser: Browser, egress: Egress, size: tuple[int, int]) -> Window:
-        """Make a context with one empty tab."""
+    async def open(cls, browser: Browser, egress: Egress, size: tuple[int, int], script: str) -> Window:
+        """Make a context with one empty tab; every page runs `script` before its own."""
         server, bypass = egress.proxy
         context = await browser.new_context(
             viewport={"width": size[0], "height": size[1]},
@@ -52,7 +53,8 @@ class Window:
             locale="en-US",
             timezone_id="UTC",
         )
-        window = cls(browser, context, egress, size)
+        window = cls(browser, context, egress, size, script)
+        await context.add_init_script(script)
         await context.route(egress.forbidden, window._block)
         context.on("page", window._arrive)
         await window.new_tab()

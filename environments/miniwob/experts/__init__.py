@@ -1,0 +1,1 @@
+"""Scripts that know how to do MiniWoB's tasks, by what they take."""
