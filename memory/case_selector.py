@@ -1,0 +1,192 @@
+"""`CaseSelector`: a small network that learns which cases help with which situation (Memento, arXiv 2508.16153).
+
+Q(s, c) is the probability of success in situation s with case c shown; it is trained by the cross-entropy of equation
+15 and selects by equations 7 and 16. In the data published with the paper all cases of a query carry one label, so that
+it can teach which queries are hard, but not which cases help. So here a trial counts only where others of its group were
+shown other cases and ended otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import torch as safetensors_torch
+from torch import Tensor, nn
+
+from agentgym.core.errors import ConfigError, UsageError
+from agentgym.core.memory import MemoryItem
+from agentgym.memory.retrieval.ngrams import features
+from agentgym.memory.retrieval.words import words
+
+BUCKETS = 256
+"""Dimensions of a text's vector."""
+
+
+class Trial(NamedTuple):
+    """A case that was shown in one rollout of a group, and how the rollout ended."""
+
+    group: str
+    situation: str
+    case: MemoryItem
+    reward: float
+    """From 0 to 1."""
+
+
+class Learned(NamedTuple):
+    """What came of a batch of trials."""
+
+    trials: int
+    informative: int
+    """Of them, those whose group says something about cases."""
+    loss: float
+    """Mean cross-entropy in the last pass over all informative trials so far, in nats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectorSettings:
+    """How the network is trained."""
+
+    hidden: int = 64
+    lr: float = 3e-3
+    passes: int = 20
+    """Over everything seen so far, at each call of `learn`."""
+    temperature: float = 0.1
+    """Alpha in equation 7: how much worse a case may look and still be shown now and then."""
+    as_published: bool = False
+    """Learn from every trial, those that say nothing about cases too."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.hidden < 1 or self.passes < 1 or self.lr <= 0 or self.temperature <= 0:
+            raise ConfigError(
+                f"hidden and passes are at least 1, lr and temperature above 0; got {self.hidden}, {self.passes}, "
+                f"{self.lr} and {self.temperature}."
+            )
+
+
+class CaseSelector:
+    """Learns online, from one batch of groups after the other."""
+
+    def __init__(self, settings: SelectorSettings | None = None) -> None:
+        self.settings = settings or SelectorSettings()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.seed)
+            self._net = nn.Sequential(
+                nn.Linear(3 * BUCKETS + 1, self.settings.hidden),
+                nn.ReLU(),
+                nn.Linear(self.settings.hidden, 1),
+            )
+        self._optimiser = torch.optim.AdamW(self._net.parameters(), lr=self.settings.lr, weight_decay=0.01)
+        self._inputs: list[Tensor] = []
+        self._rewards: list[float] = []
+
+    def q(self, situation: str, cases: Sequence[MemoryItem]) -> NDArray[np.float32]:
+        """Return the probability of success with each case, shape (cases,)."""
+        if not cases:
+            return np.empty(0, np.float32)
+        with torch.no_grad():
+            logits: Tensor = self._net(torch.stack([_input(situation, case) for case in cases]))
+        return torch.sigmoid(logits[:, 0]).numpy()
+
+    def probabilities(self, situation: str, cases: Sequence[MemoryItem]) -> NDArray[np.float64]:
+        """Return the chance of each case to be the first one shown, shape (cases,): softmax(Q / alpha), equation 7."""
+        q = self.q(situation, cases).astype(np.float64) / self.settings.temperature
+        weights = np.exp(q - q.max(initial=-np.inf)) if len(q) else q
+        return weights / weights.sum() if len(q) else weights
+
+    def best(self, situation: str, cases: Sequence[MemoryItem], k: int) -> list[MemoryItem]:
+        """Return the `k` cases of the highest Q, equation 16."""
+        order = np.argsort(-self.q(situation, cases), kind="stable")
+        return [cases[place] for place in order[:k]]
+
+    def explore(
+        self, situation: str, cases: Sequence[MemoryItem], k: int, rng: np.random.Generator
+    ) -> list[MemoryItem]:
+        """Draw `k` cases by their probabilities, without putting any back: what varies the exposure in a group."""
+        if not cases:
+            return []
+        chances = 0.9 * self.probabilities(situation, cases) + 0.1 / len(cases)  # none is ruled out
+        order = rng.choice(len(cases), size=min(k, len(cases)), replace=False, p=chances)
+        return [cases[int(place)] for place in order]
+
+    def learn(self, trials: Sequence[Trial]) -> Learned:
+        """Add a batch of trials and train on all of them so far.
+
+        Raises `UsageError` where no group of the batch has both other cases and other outcomes, unless
+        `as_published`: then there is nothing to learn about cases.
+        """
+        informative = list(trials) if self.settings.as_published else _informative(trials)
+        if not informative:
+            raise UsageError(
+                f"None of the {len(trials)} trials says which case helps: within each group all rollouts were shown "
+                "the same cases or ended alike. Vary the cases between the rollouts of a group (`explore`)."
+            )
+        self._inputs += [_input(trial.situation, trial.case) for trial in informative]
+        self._rewards += [trial.reward for trial in informative]
+        return Learned(len(trials), len(informative), self._train())
+
+    def save(self, path: Path) -> None:
+        """Write the weights to a safetensors file."""
+        safetensors_torch.save_file(self._net.state_dict(), path)
+
+    def load(self, path: Path) -> None:
+        """Read the weights that `save` wrote. Raises `UsageError` where they do not fit."""
+        try:
+            self._net.load_state_dict(safetensors_torch.load_file(path))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UsageError(f"{path} does not hold the weights of such a selector: {error}") from error
+
+    def _train(self) -> float:
+        inputs, rewards = torch.stack(self._inputs), torch.tensor(self._rewards)
+        generator = torch.Generator().manual_seed(self.settings.seed + len(rewards))
+        total = 0.0
+        for _ in range(self.settings.passes):
+            total = 0.0
+            order = torch.randperm(len(rewards), generator=generator)
+            for start in range(0, len(order), 256):
+                batch = order[start : start + 256]
+                logits: Tensor = self._net(inputs[batch])
+                loss = nn.functional.binary_cross_entropy_with_logits(logits[:, 0], rewards[batch])
+                self._optimiser.zero_grad()
+                loss.backward()
+                self._optimiser.step()
+                total += loss.item() * len(batch)
+        return total / len(rewards)
+
+
+def _informative(trials: Sequence[Trial]) -> list[Trial]:
+    groups: defaultdict[str, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        groups[trial.group].append(trial)
+    return [trial for group in groups.values() if _varies(group) for trial in group]
+
+
+def _varies(group: Sequence[Trial]) -> bool:
+    """Whether some case was shown where the outcome was otherwise than with another case."""
+    rewards: defaultdict[str, set[float]] = defaultdict(set)
+    for trial in group:
+        rewards[trial.case.version].add(trial.reward)
+    return len({frozenset(each) for each in rewards.values()}) > 1
+
+
+def _input(situation: str, case: MemoryItem) -> Tensor:
+    """Return what the network sees: both texts, what they have in common, and whether the case worked."""
+    query, told = _vector(situation), _vector(f"{case.key_text} {case.body}")
+    worked = 1.0 if case.meta.get("outcome") == "success" else -1.0
+    return torch.from_numpy(
+        np.concatenate([query, told, query * told * BUCKETS**0.5, [worked]]).astype(np.float32)
+    )
+
+
+def _vector(text: str) -> NDArray[np.float64]:
+    vector = np.zeros(BUCKETS)
+    for word in words(text):
+        vector[features(word) % BUCKETS] += 1
+    return vector / max(float(np.linalg.norm(vector)), 1e-12)

@@ -1,0 +1,1 @@
+"""Rules distilled from episodes: see `agentgym.memory.principles.book.PrincipleBook`."""
