@@ -11,7 +11,7 @@ from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
@@ -45,6 +45,10 @@ _ADVICE = {
 }
 
 
+Migrations: TypeAlias = Mapping[int, tuple[str, ...]]
+"""By version, the statements that make the tables of that version those of the next one."""
+
+
 @dataclass(frozen=True)
 class Schema:
     """What a database holds: its tables, and how its files and messages say so."""
@@ -56,6 +60,7 @@ class Schema:
     """Marks a SQLite file as this one's."""
     version: int
     """Raised with every change of a table; kept in SQLite's `user_version`."""
+    migrations: Migrations = field(default_factory=dict[int, tuple[str, ...]])
     advice: Mapping[str, str] = field(default_factory=dict[str, str])
     """What to do next, by a part of the database's own message."""
 
@@ -63,16 +68,20 @@ class Schema:
         """Open the file at `path`, made anew where it is missing or empty and `create` is true.
 
         A transaction begins as `BEGIN`, and as `BEGIN IMMEDIATE` on an engine or connection with the execution
-        option `writes`. Raises `UsageError` for a file that is not of this schema and version, and never changes
-        such a file; `StoreFault` when the file system fails.
+        option `writes`. A file of an older version is brought to this one, where there are `migrations`. Raises
+        `UsageError` for a file that is not of this schema, or of any other version, and never changes such a file;
+        `StoreFault` when the file system fails.
         """
         if not path.exists() and not create:
             raise UsageError(f"There is no {self.name} at {path}; check the path.")
         with self.faults(path, "open"):
             path.parent.mkdir(parents=True, exist_ok=True)
             with closing(_open(path)) as connection:
-                if self._identify(path, connection):
+                version = self._identify(path, connection)
+                if version is None:
                     self._create(connection)
+                elif version < self.version:
+                    self._migrate(connection)
                 mode = _use_log(connection)
             if mode != "wal":
                 raise StoreFault(
@@ -119,8 +128,8 @@ class Schema:
             do = next(known, "Check where it is and its permissions.")
             raise StoreFault(f"Cannot {doing} the {self.name} {where}: {cause}. {do}") from error
 
-    def _identify(self, path: Path, connection: sqlite3.Connection) -> bool:
-        """Return whether the file is still empty; raises `UsageError` when it is not of this schema and version."""
+    def _identify(self, path: Path, connection: sqlite3.Connection) -> int | None:
+        """Return the version of the file, None where it is still empty; raises `UsageError` for one to keep off."""
         try:
             # The tables first: another process may be making them, and says with them whose they are.
             empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
@@ -133,16 +142,29 @@ class Schema:
                 f"{path} is not a SQLite file; choose another path for the {self.name}."
             ) from error
         if empty and not application:
-            return True
+            return None
         if application != self.application_id:
             raise UsageError(
                 f"{path} is a SQLite file of another program; choose another path for the {self.name}."
             )
         self._check_version(path, version)
-        return False
+        return int(version)
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        with transaction(connection):
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            for step in range(version, self.version):  # none, where another process was faster
+                for statement in self.migrations[step]:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={max(version, self.version)}")
 
     def _check_version(self, where: Path | str, version: int) -> None:
-        if version != self.version:
+        if version > self.version:
+            raise UsageError(
+                f"The {self.name} {where} has schema version {version}, this package reads up to version "
+                f"{self.version}; install the version of agentgym that wrote it, or a newer one."
+            )
+        if any(step not in self.migrations for step in range(version, self.version)):
             raise UsageError(
                 f"The {self.name} {where} has schema version {version}, this package reads version {self.version}; "
                 f"open it with the version of agentgym that wrote it, or start a new {self.name}."
@@ -168,6 +190,11 @@ class Schema:
             known = connection.execute(asked, {"name": self.name}).scalar()
         if known is not None:
             self._check_version(where, known)
+            for step in range(known, self.version):
+                for statement in self.migrations[step]:
+                    connection.execute(text(statement))
+            note = text("UPDATE agentgym_schemas SET version = :version WHERE name = :name")
+            connection.execute(note, {"name": self.name, "version": self.version})
             return
         if not create:
             raise UsageError(f"There is no {self.name} at {where}; check the URL.")

@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from agentgym.evaluation.compare import compare
-from agentgym.evaluation.report import Evaluation, Rate
+from agentgym.evaluation.rates import Rate
+from agentgym.evaluation.report import Evaluation
 from agentgym.training.run import Run
 
 

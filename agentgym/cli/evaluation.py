@@ -2,61 +2,98 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentgym.cli.console import console, error_console
-from agentgym.cli.options import EnvName, EnvOptions, Seed, SplitName, parse_options, prepare_output
+from agentgym.cli.console import console
+from agentgym.cli.options import AsJson, EnvOptions, RunsRoot, Seed, SplitName, parse_options, prepare_output
 from agentgym.cli.policies import (
     AgainstModel,
     AgentName,
     ApiKeyEnv,
-    EndpointOptions,
     MaxTokens,
     Model,
-    Player,
     Prices,
     RequestsPerMinute,
-    open_player,
 )
+from agentgym.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
+    from agentgym.cli.evaluating import Played
+    from agentgym.evaluation.runs import Arguments
 
-    from agentgym.evaluation.report import Evaluation
-    from agentgym.rollout.monitor import Monitor
+_LIMITS = "Limits"
 
-MAX_TURNS = 50
-"""Where no run says how many turns it was trained with."""
+Suites = Annotated[
+    list[str] | None,
+    typer.Argument(help="Suites of tasks: environments by id or short name, or `all` of them."),
+]
+PolicyName = Annotated[
+    str | None, typer.Option("--policy", help="A run, random, oracle, openai:MODEL, vllm:PATH, a URL.")
+]
+Against = Annotated[
+    str | None, typer.Option("--against", help="A second policy, compared on the same tasks and seeds.")
+]
+Limit = Annotated[
+    int, typer.Option("--limit", "--episodes", min=1, help="Tasks of each part of the split (seen, unseen).")
+]
+Epochs = Annotated[int, typer.Option("--epochs", "--samples", min=1, help="Episodes of each task.")]
+Temperature = Annotated[float, typer.Option("--temperature", min=0, help="0 is greedy.")]
+Resume = Annotated[
+    str | None,
+    typer.Option(
+        "--resume", metavar="RUN", help="Go on with an evaluation, with a new --cost-limit if given."
+    ),
+]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the run directory.")]
+Concurrency = Annotated[int, typer.Option("--concurrency", min=1, help="Most episodes at a time.")]
+MaxTurns = Annotated[
+    int | None,
+    typer.Option(
+        "--max-turns",
+        min=1,
+        help="Turns of an episode. Default: the run's own, else 50.",
+        rich_help_panel=_LIMITS,
+    ),
+]
+TokenLimit = Annotated[
+    int | None,
+    typer.Option("--token-limit", min=1, help="Tokens that an episode samples.", rich_help_panel=_LIMITS),
+]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option("--time-limit", min=0.001, help="Seconds of an episode.", rich_help_panel=_LIMITS),
+]
+CostLimit = Annotated[
+    float | None,
+    typer.Option("--cost-limit", min=0, help="Of the whole, at --prices.", rich_help_panel=_LIMITS),
+]
 
 
 def evaluate(
-    env: EnvName,
-    policy: Annotated[
-        str, typer.Option("--policy", help="A run, random, oracle, openai:MODEL, vllm:PATH, a URL.")
-    ],
+    context: typer.Context,
+    suites: Suites = None,
+    policy: PolicyName = None,
     split: SplitName = "heldout",
-    against: Annotated[
-        str | None, typer.Option("--against", help="A second policy, compared on the same tasks and seeds.")
-    ] = None,
-    episodes: Annotated[
-        int, typer.Option("--episodes", min=1, help="Tasks of each part of the split (seen, unseen).")
-    ] = 100,
-    samples: Annotated[int, typer.Option("--samples", min=1, help="Episodes of each task.")] = 1,
-    temperature: Annotated[float, typer.Option("--temperature", min=0, help="0 is greedy.")] = 0.0,
-    max_turns: Annotated[
-        int | None, typer.Option("--max-turns", min=1, help="Default: the run's own, else 50.")
-    ] = None,
+    against: Against = None,
+    limit: Limit = 100,
+    epochs: Epochs = 1,
     seed: Seed = 0,
+    temperature: Temperature = 0.0,
+    max_turns: MaxTurns = None,
+    token_limit: TokenLimit = None,
+    time_limit: TimeLimit = None,
+    cost_limit: CostLimit = None,
     option: EnvOptions = None,
     agent: AgentName = None,
-    runs: Annotated[Path, typer.Option("--runs", help="Where runs are looked for by name.")] = Path("runs"),
+    concurrency: Concurrency = 64,
+    runs: RunsRoot = Path("runs"),
+    name: Name = None,
+    resume: Resume = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the evaluation as JSON here.")] = None,
+    as_json: AsJson = False,
     model: Model = "",
     against_model: AgainstModel = "",
     api_key_env: ApiKeyEnv = "OPENAI_API_KEY",
@@ -68,96 +105,52 @@ def evaluate(
 
     A model behind an OpenAI-compatible URL, such as http://127.0.0.1:8000/v1, or a directory that vLLM is to run
     (vllm:PATH), is shown what it can do at each turn, and may think before it acts; a run plays as it was trained.
+    Episodes are kept in a run directory as they end.
 
-    Example: agentgym eval household --policy oracle --against random --episodes 9
+    Example: agentgym eval household --policy oracle --against random --limit 9
     """
-    from agentgym.core.task import Split
-    from agentgym.evaluation.runner import evaluate as play
-    from agentgym.registry import find_spec
+    from agentgym.cli.evaluating import begin, go_on, make_arguments
 
-    spec, split = find_spec(env), Split.parse(split)
-    endpoints = EndpointOptions(api_key_env, prices, requests_per_minute, max_tokens)
-    players = [
-        open_player(name, spec.id, temperature, runs, model=chosen, options=endpoints, agent=agent)
-        for name, chosen in ((policy, model), (against, against_model))
-        if name is not None
-    ]
-    sections = [player.trained_in for player in players if player.trained_in is not None]
-    options = {**(sections[0].options if sections else {}), **parse_options(option)}
-    turns = max_turns or (sections[0].max_turns if sections else MAX_TURNS)
     prepare_output(out)
-    with _bar() as bar:
-
-        def played(player: Player) -> Evaluation:
-            task = bar.add_task(player.agent.name, total=None, note="")
-            return asyncio.run(
-                play(
-                    spec,
-                    player.agent,
-                    split,
-                    tasks=episodes,
-                    samples=samples,
-                    seed=seed,
-                    max_turns=turns,
-                    options=options,
-                    rules=player.rules,
-                    monitor=_monitor(bar, task),
-                    on_progress=lambda _, done, total: bar.update(task, completed=done, total=total),
-                )
-            )
-
-        found = [played(player) for player in players]
-    screen = console()
-    _show(screen, found, players)
-    if any(section != sections[0] for section in sections):
-        screen.print("The two runs were trained under other conditions than each other.", style="yellow")
-    if out is not None:
-        found[0].save(out)
-        screen.print(f"Written to {out}.", markup=False, soft_wrap=True)
-
-
-def _show(screen: Console, found: Sequence[Evaluation], players: Sequence[Player]) -> None:
-    from agentgym.evaluation.compare import compare
-    from agentgym.evaluation.tables import comparison_table, evaluation_table
-
-    for evaluation in found:
-        screen.print(evaluation_table(evaluation))
-    if len(found) > 1:
-        screen.print(comparison_table(compare(found[1], found[0])))
-    screen.print(_conditions(found[0]), markup=False)
-    for player in players:
-        if player.endpoint is not None:
-            spent = player.endpoint.usage.told(player.endpoint.settings.prices)
-            screen.print(f"{player.agent.name}: {spent}.", markup=False)
-
-
-def _conditions(evaluation: Evaluation) -> str:
-    options = ", ".join(f"{key} = {value!r}" for key, value in evaluation.options.items())
-    return f"At most {evaluation.max_turns} turns; environment options: {options or 'none'}."
-
-
-def _bar() -> Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    from rich.table import Column
-
-    out = error_console()
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
-        console=out,
-        transient=True,
-        disable=not out.is_terminal,
+    if resume is not None:
+        if suites or policy or against or name:
+            raise UsageError("--resume goes on with an evaluation as it was begun; give no suite or policy.")
+        _finish([[go_on(resume, runs, concurrency, cost_limit)]], out, as_json)
+        return
+    if not suites:
+        context.fail("Missing argument 'SUITES...'.")
+    if policy is None:
+        context.fail("Missing option '--policy'.")
+    shared = {
+        "agent": agent,
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "api_key_env": api_key_env,
+    }
+    shared |= {
+        "prices": prices,
+        "requests_per_minute": requests_per_minute,
+        "tasks": limit,
+        "samples": epochs,
+    }
+    shared |= {"seed": seed, "token_limit": token_limit, "time_limit": time_limit, "cost_limit": cost_limit}
+    players = [(policy, model), *([(against, against_model)] if against is not None else [])]
+    asked: list[list[Arguments]] = make_arguments(
+        suites, split, players, max_turns, parse_options(option), shared
     )
+    _finish(begin(asked, runs, name, concurrency), out, as_json)
 
 
-def _monitor(bar: Progress, task: TaskID) -> Monitor:
-    """Return a monitor that shows beside the bar how fast it goes, and says what an operator should know."""
-    from agentgym.rollout.monitor import Monitor
+def _finish(found: list[list[Played]], out: Path | None, as_json: bool) -> None:
+    """Show what was played, by suite, and write the first where it is asked for."""
+    from agentgym.cli.evaluating import show, to_data
 
-    def say(line: str) -> None:
-        bar.console.print(line, markup=False, soft_wrap=True)
-
-    return Monitor(on_figures=lambda figures: bar.update(task, note=figures.line), say=say)
+    if as_json:
+        typer.echo(to_data(found))
+    else:
+        for players in found:
+            show(players)
+    if out is not None:
+        found[0][0].evaluation.save(out)
+        if not as_json:
+            console().print(f"Written to {out}.", markup=False, soft_wrap=True)

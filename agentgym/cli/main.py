@@ -20,8 +20,10 @@ from agentgym.cli.doctor import doctor
 from agentgym.cli.environments import check, envs, play
 from agentgym.cli.evaluation import evaluate
 from agentgym.cli.gateway import gateway
+from agentgym.cli.judging import compare, leaderboard, power
 from agentgym.cli.recipes import app as recipes
 from agentgym.cli.replay import replay
+from agentgym.cli.saved import export, rescore
 from agentgym.cli.serve import serve
 from agentgym.cli.start import app as init
 from agentgym.cli.training import quickstart, train
@@ -38,6 +40,8 @@ app = typer.Typer(
 for command in (quickstart, envs, play, check, replay, train, gateway, serve, doctor):
     app.command()(command)
 app.command(name="eval")(evaluate)
+for command in (compare, power, leaderboard, export, rescore):
+    app.command()(command)
 app.add_typer(recipes, name="recipes")
 app.add_typer(bench, name="bench")
 app.add_typer(init, name="init")

@@ -19,6 +19,8 @@ EnvOptions = Annotated[
         "--option", "-o", metavar="KEY=VALUE", help="An option of the environment; may be repeated."
     ),
 ]
+RunsRoot = Annotated[Path, typer.Option("--runs", help="Where runs are looked for by name.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print data as JSON, and nothing else.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Fixes every random choice.")]
 
 

@@ -81,6 +81,17 @@ class Player(NamedTuple):
     """Those that the run was trained by."""
     endpoint: EndpointPolicy | None = None
     """The policy behind it, where that is a server."""
+    run: Run | None = None
+    """Where its policy was trained."""
+
+    @property
+    def learned_from(self) -> frozenset[str]:
+        """The content of the tasks that it was trained on, as far as that is known."""
+        if self.run is None:
+            return frozenset()
+        from agentgym.training.lineage import learned_from
+
+        return learned_from(self.run)
 
 
 def is_endpoint(name: str) -> bool:
@@ -133,7 +144,7 @@ def open_player(
     if find_spec(section.id).id != env:
         raise UsageError(f"The run {run.path} was trained in {section.id}, not in {env}; evaluate it there.")
     player = make_agent(run.recipe, newest_policy(run, engine), temperature, name=run.name, kind=kind)
-    return Player(player, section, run.recipe.rollout.rules)
+    return Player(player, section, run.recipe.rollout.rules, run=run)
 
 
 def newest_policy(run: Run, engine: Engine = "local") -> LocalPolicy:

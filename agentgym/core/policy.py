@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,17 @@ def _no_logprobs() -> NDArray[np.float32]:
     return np.empty(0, np.float32)
 
 
+class TokenCount(NamedTuple):
+    """How much was read and how much was written."""
+
+    prompt: int = 0
+    """Tokens of the contexts, each counted whole."""
+    completion: int = 0
+
+
+NO_TOKENS = TokenCount()
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
     """One sampled assistant message and the tokens behind it.
@@ -96,6 +107,15 @@ class Completion:
     """The policy version that sampled each id; empty where that is `version` throughout."""
     message: Message | None = None
     """The answer with its tool calls parsed, where tools were offered: what the conversation goes on with."""
+    counted: TokenCount | None = None
+    """The tokens that a server counted; None: the arrays tell."""
+
+    @property
+    def usage(self) -> TokenCount:
+        """The tokens of the whole context it was sampled in, and of the answer."""
+        if self.counted is not None:
+            return self.counted
+        return TokenCount(self.prompt_start + len(self.prompt_ids), len(self.completion_ids))
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from agentgym.core.env import Action
 from agentgym.core.message import Message
+from agentgym.core.policy import NO_TOKENS, TokenCount
 from agentgym.core.task import Task
 
 
@@ -58,6 +59,8 @@ class StopReason(StrEnum):
     """The environment's own step limit."""
     MAX_TURNS = "max_turns"
     """The rollout's limit on turns."""
+    TOKEN_LIMIT = "token_limit"
+    """The rollout's limit on the tokens that an episode samples."""
     TIME_LIMIT = "time_limit"
     """The rollout's limit on the seconds of an episode."""
     CONTEXT_OVERFLOW = "context_overflow"
@@ -120,6 +123,8 @@ class Turn:
     """The version behind each completion id, where the weights changed in mid-answer; else empty."""
     thoughts: tuple[Thought, ...] = ()
     """What was sampled in this decision before the turn's own completion."""
+    usage: TokenCount = NO_TOKENS
+    """What the decision's completions cost, as the policy counted."""
 
     @property
     def completions(self) -> tuple[Thought | Turn, ...]:
@@ -203,6 +208,12 @@ class Episode:
         """Number of tokens the policy sampled."""
         own = [turn for turn in self.turns if not turn.replayed]
         return sum(len(part.completion_ids) for turn in own for part in turn.completions)
+
+    @property
+    def usage(self) -> TokenCount:
+        """What its own turns cost, as the policy counted."""
+        own = [turn.usage for turn in self.turns if not turn.replayed]
+        return TokenCount(sum(count.prompt for count in own), sum(count.completion for count in own))
 
 
 def agreement(one: NDArray[np.int32], other: NDArray[np.int32]) -> int:

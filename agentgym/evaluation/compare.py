@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from agentgym.core.errors import UsageError
 from agentgym.core.trace import Outcome
-from agentgym.evaluation.report import EpisodeResult, Evaluation, Rate, Record, success_rate
+from agentgym.evaluation.power import detectable_effect, tasks_needed
+from agentgym.evaluation.rates import Rate, success_rate
+from agentgym.evaluation.report import By, Evaluation
+from agentgym.evaluation.results import EpisodeResult, Record
 from agentgym.evaluation.statistics import (
     LEVEL,
     Interval,
@@ -55,6 +58,11 @@ class Difference(Record):
     pairs: int
     """Episodes of the same task and seed with a score on both sides."""
 
+    @property
+    def spread(self) -> float | None:
+        """Variance of a task's difference; None for a single task."""
+        return None if self.standard_error is None else self.standard_error**2 * self.tasks
+
 
 class Comparison(Record):
     """Two evaluations on the same tasks and seeds. The verdict is on all tasks; the parts explain it."""
@@ -68,12 +76,24 @@ class Comparison(Record):
     difference: Difference
     groups: dict[str, Difference]
     task_types: dict[str, Difference]
+    difficulties: dict[str, Difference]
     fixed: tuple[str, ...]
     """Tasks solved more often after."""
     broken: tuple[str, ...]
     """Tasks solved less often after."""
     lost_pairs: int
     """Pairs left out because a side has no score."""
+    unpaired: int = 0
+    """Episodes left out because the other side did not play them."""
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the comparison, with what follows from it, as JSON data."""
+        derived = {
+            "verdict": self.verdict.value,
+            "detectable": self.detectable,
+            "tasks_to_tell": self.tasks_to_tell,
+        }
+        return {**self.model_dump(mode="json"), **derived}
 
     @property
     def verdict(self) -> Verdict:
@@ -83,15 +103,31 @@ class Comparison(Record):
             return Verdict.CANNOT_TELL
         return Verdict.BETTER if found.low > 0 else Verdict.WORSE
 
+    @property
+    def detectable(self) -> float | None:
+        """The difference that so many tasks like these find in four of five cases; None for a single task."""
+        spread = self.difference.spread
+        return None if spread is None else detectable_effect(spread, self.difference.tasks)
+
+    @property
+    def tasks_to_tell(self) -> int | None:
+        """How many tasks like these would tell in four of five cases, if the difference is as it was found.
+
+        None where no difference was found, or its spread is not known.
+        """
+        found = self.difference
+        if found.spread is None or abs(found.estimate) < 1e-9:
+            return None
+        return tasks_needed(abs(found.estimate), found.spread)
+
 
 def compare(before: Evaluation, after: Evaluation) -> Comparison:
     """Compare two evaluations that played the same tasks with the same seeds.
 
-    Raises `UsageError` saying what differs where they did not, or where no pair has two scores.
+    What only one of them played is left out and counted. Raises `UsageError` saying what differs where they were
+    played under different conditions, where they have no task in common, or where no pair has two scores.
     """
-    _require_same_plan(before, after)
-    later = {(result.task_id, result.sample): result for result in after.results}
-    every = [_Pair(result, later[result.task_id, result.sample]) for result in before.results]
+    every = _paired(before, after)
     pairs = [pair for pair in every if pair.before.outcome.scored and pair.after.outcome.scored]
     if not pairs:
         raise UsageError(
@@ -99,20 +135,29 @@ def compare(before: Evaluation, after: Evaluation) -> Comparison:
             "the episodes and evaluate again."
         )
     changes = _changes(pairs)
-    groups = list(dict.fromkeys(pair.before.group for pair in pairs if pair.before.group))
-    kinds = sorted({pair.before.task_type for pair in pairs if pair.before.task_type})
     return Comparison(
         before=before.agent,
         after=after.agent,
         before_rate=success_rate(pair.before for pair in pairs),
         after_rate=success_rate(pair.after for pair in pairs),
         difference=_difference(pairs),
-        groups={name: _difference([p for p in pairs if p.before.group == name]) for name in groups},
-        task_types={name: _difference([p for p in pairs if p.before.task_type == name]) for name in kinds},
+        groups=_parts(pairs, before, "group"),
+        task_types=_parts(pairs, before, "task_type"),
+        difficulties=_parts(pairs, before, "difficulty"),
         fixed=tuple(task for task, change in changes.items() if change > 0),
         broken=tuple(task for task, change in changes.items() if change < 0),
         lost_pairs=len(every) - len(pairs),
+        unpaired=len(before.results) + len(after.results) - 2 * len(every),
     )
+
+
+def paired_changes(before: Evaluation, after: Evaluation) -> list[list[float]]:
+    """Return the changes from 0 or 1 to 0 or 1 of every pair with two scores, task by task; raises as `compare`."""
+    tasks: dict[str, list[float]] = {}
+    for pair in _paired(before, after):
+        if pair.before.outcome.scored and pair.after.outcome.scored:
+            tasks.setdefault(pair.before.task_id, []).append(float(pair.change))
+    return list(tasks.values())
 
 
 class _Pair(NamedTuple):
@@ -123,6 +168,51 @@ class _Pair(NamedTuple):
     def change(self) -> int:
         solved = (self.before.outcome is Outcome.SUCCESS, self.after.outcome is Outcome.SUCCESS)
         return solved[1] - solved[0]
+
+
+def _paired(before: Evaluation, after: Evaluation) -> list[_Pair]:
+    """Return the episodes that both played; raises `UsageError` where conditions, contents or seeds differ."""
+    problems = [
+        f"{name} {old!r} against {new!r}"
+        for name in (
+            "env_id",
+            "suite",
+            "suite_version",
+            "split",
+            "options",
+            "max_turns",
+            "token_limit",
+            "time_limit",
+        )
+        if (old := _plain(getattr(before, name))) != (new := _plain(getattr(after, name)))
+    ]
+    later = {(result.task_id, result.sample): result for result in after.results}
+    both = [
+        _Pair(result, other)
+        for result in before.results
+        if (other := later.get((result.task_id, result.sample))) is not None
+    ]
+    content = list(dict.fromkeys(old.task_id for old, new in both if old.task_key != new.task_key))
+    seeds = list(dict.fromkeys(old.task_id for old, new in both if old.seed != new.seed))
+    problems += [f"{_some(content)} with other content"] if content else []
+    problems += [f"{_some(seeds)} with other seeds"] if seeds else []
+    if not both and not problems:
+        sides = [_some(list(dict.fromkeys(r.task_id for r in side.results))) for side in (before, after)]
+        problems = [f"they have no task in common: {sides[0]} against {sides[1]}"]
+    if problems:
+        raise UsageError(
+            f"These evaluations cannot be compared: {'; '.join(problems)}. "
+            "Evaluate both policies with the same arguments."
+        )
+    return both
+
+
+def _parts(pairs: Sequence[_Pair], evaluation: Evaluation, by: By) -> dict[str, Difference]:
+    parts = {
+        name: [p for p in pairs if getattr(p.before, by) == name]
+        for name in dict.fromkeys(evaluation.parts(by))
+    }
+    return {name: _difference(part) for name, part in parts.items() if part}
 
 
 def _changes(pairs: Sequence[_Pair]) -> dict[str, float]:
@@ -146,29 +236,6 @@ def _difference(pairs: Sequence[_Pair]) -> Difference:
         tasks=len(values_K),
         pairs=len(pairs),
     )
-
-
-def _require_same_plan(before: Evaluation, after: Evaluation) -> None:
-    problems = [
-        f"{name} {old!r} against {new!r}"
-        for name in ("env_id", "suite", "suite_version", "split", "options", "samples", "max_turns")
-        if (old := _plain(getattr(before, name))) != (new := _plain(getattr(after, name)))
-    ]
-    plans = [{(r.task_id, r.sample): r for r in evaluation.results} for evaluation in (before, after)]
-    for here, there, side in ((plans[0], plans[1], "before"), (plans[1], plans[0], "after")):
-        missing = list(dict.fromkeys(task for task, sample in here if (task, sample) not in there))
-        if missing:
-            problems.append(f"{_some(missing)} with episodes only {side}")
-    both = [(plans[0][key], plans[1][key]) for key in plans[0] if key in plans[1]]
-    content = list(dict.fromkeys(old.task_id for old, new in both if old.task_key != new.task_key))
-    seeds = list(dict.fromkeys(old.task_id for old, new in both if old.seed != new.seed))
-    problems += [f"{_some(content)} with other content"] if content else []
-    problems += [f"{_some(seeds)} with other seeds"] if seeds else []
-    if problems:
-        raise UsageError(
-            f"These evaluations cannot be compared: {'; '.join(problems)}. "
-            "Evaluate both policies with the same arguments."
-        )
 
 
 def _plain(value: object) -> object:

@@ -4,98 +4,29 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, TypeAlias, cast
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import JsonValue, ValidationError
 
 from agentgym.core.errors import UnknownNameError, UsageError
 from agentgym.core.task import Split
-from agentgym.core.trace import Episode, Outcome, StopReason
-from agentgym.evaluation.statistics import (
-    Interval,
-    Values,
-    bootstrap_interval,
-    pass_at_k,
-    pass_hat_k,
-    rate_interval,
-    standard_error,
-)
+from agentgym.core.trace import Outcome
+from agentgym.evaluation.rates import PassRates, Rate, pass_rates, success_rate
+from agentgym.evaluation.results import EpisodeResult, Record, Timing, by_task
+from agentgym.policies.spending import Prices
 
 FORMAT = "agentgym-evaluation-1"
 
-
-class Record(BaseModel):
-    """Base of the records that go to JSON files."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
-
-
-class EpisodeResult(Record):
-    """What one episode of an evaluation came to."""
-
-    episode_id: str
-    task_id: str
-    task_key: str
-    """Hash of the task's content: what was evaluated, whatever it is called later."""
-    task_type: str
-    group: str
-    sample: int
-    """Which of the episodes of its task, from 0."""
-    seed: int
-    outcome: Outcome
-    score: float | None
-    stop_reason: StopReason
-    turns: int
-    invalid_turns: int
-    """Turns whose answer was no action, or one the environment did not take."""
-    sampled_tokens: int
-    policy_version: int
-
-    @classmethod
-    def from_episode(cls, episode: Episode, sample: int) -> Self:
-        """Reduce an episode to what statistics need."""
-        return cls(
-            episode_id=episode.id,
-            task_id=episode.task.id,
-            task_key=episode.task.key,
-            task_type=episode.task.task_type,
-            group=episode.task.group,
-            sample=sample,
-            seed=episode.seed,
-            outcome=episode.outcome,
-            score=episode.score,
-            stop_reason=episode.stop_reason,
-            turns=len(episode.turns),
-            invalid_turns=sum(not turn.valid for turn in episode.turns),
-            sampled_tokens=episode.sampled_tokens,
-            policy_version=episode.versions.policy,
-        )
-
-
-class Rate(Record):
-    """A success rate over tasks: see `agentgym.evaluation.statistics` for the formulas."""
-
-    estimate: float
-    """Mean over tasks of the share of scored episodes that succeeded."""
-    low: float
-    """95 % interval, clustered by task (`rate_interval`)."""
-    high: float
-    standard_error: float | None
-    """Null for a single task."""
-    bootstrap: Interval
-    """95 % interval by resampling of tasks."""
-    tasks: int
-    episodes: int
-    """Scored ones."""
+By: TypeAlias = Literal["group", "task_type", "difficulty"]
+"""What tasks are told apart by."""
 
 
 class Evaluation(Record):
     """A policy's episodes on fixed tasks and seeds.
 
-    Episodes that ended by a fault of the infrastructure (`lost`) have no score and enter no rate.
+    Episodes that ended by a fault of the infrastructure (`lost`) have no score and enter no effective rate.
     """
 
     env_id: str
@@ -108,10 +39,21 @@ class Evaluation(Record):
     samples: int
     """Episodes of each task."""
     max_turns: int
+    token_limit: int | None = None
+    """Most tokens that an episode samples."""
+    time_limit: float | None = None
+    """Most seconds of an episode."""
     options: dict[str, JsonValue]
     """Options of the environment."""
+    prices: Prices | None = None
+    """What a million tokens cost."""
     created: str
     """UTC, ISO 8601."""
+    planned: int | None = None
+    """Episodes that were to be played; None: those that were."""
+    retried: int = 0
+    """Attempts that a fault of the infrastructure ended and that were made again."""
+    timing: Timing | None = None
     results: tuple[EpisodeResult, ...]
     """By task, then sample."""
 
@@ -126,55 +68,74 @@ class Evaluation(Record):
         return dict(Counter(result.outcome.value for result in self.results if not result.outcome.scored))
 
     @property
+    def missing(self) -> int:
+        """Episodes that were not played: it was interrupted, or its money spent."""
+        return 0 if self.planned is None else self.planned - len(self.results)
+
+    def parts(self, by: By) -> list[str]:
+        """The named parts with a scored episode: groups in order of appearance, others in alphabetical order."""
+        names = list(dict.fromkeys(name for result in self.scored if (name := str(getattr(result, by)))))
+        return names if by == "group" else sorted(names)
+
+    @property
     def groups(self) -> list[str]:
-        """The named groups of tasks with a scored episode, in order of appearance."""
-        return list(dict.fromkeys(result.group for result in self.scored if result.group))
+        """The named groups of tasks with a scored episode."""
+        return self.parts("group")
 
     @property
     def task_types(self) -> list[str]:
-        """The named kinds of task with a scored episode, in alphabetical order."""
-        return sorted({result.task_type for result in self.scored if result.task_type})
+        """The named kinds of task with a scored episode."""
+        return self.parts("task_type")
+
+    @property
+    def difficulties(self) -> list[str]:
+        """The named difficulties with a scored episode."""
+        return self.parts("difficulty")
 
     def has_group(self, name: str) -> bool:
         """Whether there is a rate for a group."""
         return name in self.groups
 
-    def rate(self, group: str | None = None, task_type: str | None = None) -> Rate:
-        """Return the success rate over all tasks, or those of a group and a kind.
+    def rate(
+        self,
+        group: str | None = None,
+        task_type: str | None = None,
+        difficulty: str | None = None,
+        *,
+        of_all: bool = False,
+    ) -> Rate:
+        """Return the effective success rate over all tasks, or those of a group, a kind and a difficulty.
 
-        Raises `UnknownNameError` for a group or kind without scored episodes, and `UsageError` where
-        no episode has a score.
+        With `of_all` episodes that a fault of the infrastructure ended count as unsolved. Raises `UnknownNameError`
+        for a part without scored episodes, and `UsageError` where no episode has a score.
         """
-        if group is not None and group not in self.groups:
-            raise UnknownNameError("task group", group, self.groups)
-        if task_type is not None and task_type not in self.task_types:
-            raise UnknownNameError("task type", task_type, self.task_types)
+        wanted = {"group": group, "task_type": task_type, "difficulty": difficulty}
+        for by, name in wanted.items():
+            if name is not None and name not in self.parts(cast(By, by)):
+                raise UnknownNameError(by.replace("group", "task group"), name, self.parts(cast(By, by)))
         return success_rate(
             result
-            for result in self.scored
-            if group in (None, result.group) and task_type in (None, result.task_type)
+            for result in (self.results if of_all else self.scored)
+            if all(name in (None, getattr(result, by)) for by, name in wanted.items())
         )
 
     @property
     def pass_ks(self) -> list[int]:
         """The k of the pass rates worth reporting: powers of two, up to the scored samples of a task."""
-        most = max((len(outcomes) for outcomes in _by_task(self.scored).values()), default=0)
+        most = max((len(task) for task in by_task(self.scored).values()), default=0)
         return [2**power for power in range(most.bit_length())]
 
-    def pass_rates(self, k: int) -> tuple[float, float]:
-        """Return pass@k and pass^k: the share of tasks of which one, or each, of k samples succeeds.
+    def pass_rates(self, k: int, *, of_all: bool = False) -> PassRates:
+        """Return pass@k, pass^k and avg@k over the tasks with at least k scored episodes, or k of any kind.
 
-        Means of the unbiased estimates over the tasks with at least k scored episodes; raises
-        `UsageError` where there are none.
+        Raises `UsageError` where there are none.
         """
-        tasks = [(len(outcomes), sum(outcomes)) for outcomes in _by_task(self.scored).values()]
-        enough = [(n, c) for n, c in tasks if n >= k]
-        if k < 1 or not enough:
-            raise UsageError(f"pass@{k} needs tasks with {k} scored episodes; evaluate with samples={k}.")
-        return (
-            float(np.mean([pass_at_k(n, c, k) for n, c in enough])),
-            float(np.mean([pass_hat_k(n, c, k) for n, c in enough])),
-        )
+        return pass_rates(self.results if of_all else self.scored, k)
+
+    @property
+    def mean_score(self) -> float:
+        """Sum of rewards of a scored episode."""
+        return float(np.mean([cast(float, result.score) for result in self.scored]))
 
     @property
     def mean_turns(self) -> float:
@@ -189,35 +150,68 @@ class Evaluation(Record):
     @property
     def mean_sampled_tokens(self) -> float:
         """Tokens the policy sampled in a scored episode."""
-        return float(np.mean([result.sampled_tokens for result in self.scored]))
+        return float(np.mean([max(r.sampled_tokens, r.completion_tokens) for r in self.scored]))
+
+    @property
+    def cost(self) -> float | None:
+        """What the tokens of all episodes cost, lost ones included; None without prices."""
+        if self.prices is None:
+            return None
+        prompt = sum(result.prompt_tokens for result in self.results)
+        return self.prices.cost(prompt, sum(result.completion_tokens for result in self.results))
 
     @property
     def stop_reasons(self) -> dict[str, int]:
         """Number of scored episodes by what stopped them, most frequent first."""
         return dict(Counter(result.stop_reason.value for result in self.scored).most_common())
 
+    @property
+    def stops(self) -> dict[str, dict[str, int]]:
+        """Number of all episodes by what stopped them, and in these by outcome; most frequent first."""
+        found: dict[str, Counter[str]] = {}
+        for result in self.results:
+            found.setdefault(result.stop_reason.value, Counter())[result.outcome.value] += 1
+        by_size = sorted(found.items(), key=lambda entry: -entry[1].total())
+        return {reason: dict(outcomes.most_common()) for reason, outcomes in by_size}
+
     def summary(self) -> dict[str, Any]:
         """Return the figures as JSON data; what there is without any scored episode where there is none."""
-        counts: dict[str, Any] = {"episodes": len(self.results), "lost": self.lost}
+        counts: dict[str, Any] = {
+            "episodes": len(self.results),
+            "missing": self.missing,
+            "solved": sum(result.outcome is Outcome.SUCCESS for result in self.results),
+            "lost": self.lost,
+            "retried": self.retried,
+            "stops": self.stops,
+        }
         if not self.scored:
             return counts
         return {
             "success": self.rate().model_dump(),
+            "success_of_all": self.rate(of_all=True).model_dump(),
             "groups": {name: self.rate(group=name).model_dump() for name in self.groups},
             "task_types": {name: self.rate(task_type=name).model_dump() for name in self.task_types},
-            "pass_at_k": {k: self.pass_rates(k)[0] for k in self.pass_ks},
-            "pass_hat_k": {k: self.pass_rates(k)[1] for k in self.pass_ks},
+            "difficulties": {name: self.rate(difficulty=name).model_dump() for name in self.difficulties},
+            "passes": [self.pass_rates(k).model_dump() for k in self.pass_ks],
+            "passes_of_all": [self.pass_rates(k, of_all=True).model_dump() for k in self.pass_ks],
             "stop_reasons": self.stop_reasons,
+            "mean_score": self.mean_score,
             "mean_turns": self.mean_turns,
             "invalid_action_rate": self.invalid_action_rate,
             "mean_sampled_tokens": self.mean_sampled_tokens,
+            "mean_prompt_tokens": float(np.mean([result.prompt_tokens for result in self.scored])),
+            "cost": self.cost,
+            "timing": None if self.timing is None else self.timing.model_dump(),
             **counts,
         }
 
+    def to_data(self) -> dict[str, Any]:
+        """Return the evaluation and its summary as JSON data."""
+        return {"format": FORMAT, "summary": self.summary(), "evaluation": self.model_dump(mode="json")}
+
     def to_json(self) -> str:
         """Return the evaluation and its summary as JSON text."""
-        content = {"format": FORMAT, "summary": self.summary(), "evaluation": self.model_dump(mode="json")}
-        return json.dumps(content, indent=1)
+        return json.dumps(self.to_data(), indent=1)
 
     @classmethod
     def from_json(cls, text: str, source: str = "the text") -> Self:
@@ -251,32 +245,3 @@ class Evaluation(Record):
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"Cannot read an evaluation from {path}: {error}.") from error
         return cls.from_json(text, str(path))
-
-
-def success_rate(results: Iterable[EpisodeResult]) -> Rate:
-    """Return the success rate of scored episodes; raises `UsageError` when there are none."""
-    outcomes = list(_by_task(results).values())
-    if not outcomes:
-        raise UsageError(
-            "No episode has a score, so there is no success rate; see the errors of the episodes."
-        )
-    values_K: Values = np.array([sum(task) / len(task) for task in outcomes])
-    episodes = sum(map(len, outcomes))
-    low, high = rate_interval(values_K, episodes)
-    return Rate(
-        estimate=float(values_K.mean()),
-        low=low,
-        high=high,
-        standard_error=standard_error(values_K) if len(values_K) > 1 else None,
-        bootstrap=bootstrap_interval(values_K),
-        tasks=len(values_K),
-        episodes=episodes,
-    )
-
-
-def _by_task(results: Iterable[EpisodeResult]) -> dict[str, list[bool]]:
-    """Return, for each task, which of its episodes succeeded."""
-    tasks: dict[str, list[bool]] = {}
-    for result in results:
-        tasks.setdefault(result.task_id, []).append(result.outcome is Outcome.SUCCESS)
-    return tasks

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain, zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import to_jsonable_python
 
 from agentgym import registry
 from agentgym.core.agent import Agent
-from agentgym.core.env import EnvSpec
+from agentgym.core.env import AgentEnv, EnvSpec
 from agentgym.core.errors import UnknownNameError, UsageError
-from agentgym.core.task import Split, Task
+from agentgym.core.task import Split, Task, TaskSuite
 from agentgym.core.trace import Episode
-from agentgym.evaluation.report import EpisodeResult, Evaluation
+from agentgym.evaluation.contamination import EVALUATED, must_be_unseen
+from agentgym.evaluation.keeping import Keeper
+from agentgym.evaluation.report import Evaluation
+from agentgym.evaluation.results import EpisodeResult, Timing
+from agentgym.policies.spending import Prices
 from agentgym.rollout.collect import EpisodePlan, collect, derive_seed
 from agentgym.rollout.monitor import Monitor
-from agentgym.rollout.rules import Rules
+from agentgym.rollout.rules import Limits, Rules
 
 OnProgress = Callable[[Episode, int, int], None]
 """Called with each finished episode, how many have finished, and how many there will be."""
+
+
+class Allowance(NamedTuple):
+    """What an evaluation may take, besides turns; None: as much as it takes."""
+
+    tokens: int | None = None
+    """Sampled by an episode."""
+    seconds: float | None = None
+    """Of an episode."""
+    cost: float | None = None
+    """Of all episodes, at the prices."""
+    prices: Prices | None = None
+
+
+UNLIMITED = Allowance()
 
 
 async def evaluate(
@@ -33,12 +55,15 @@ async def evaluate(
     samples: int = 1,
     seed: int = 0,
     max_turns: int = 50,
+    allowance: Allowance = UNLIMITED,
     group: str | None = None,
     options: Mapping[str, Any] | None = None,
+    trained: Collection[str] = (),
     concurrency: int = 64,
     rules: Rules | None = None,
     monitor: Monitor | None = None,
-    label: str = "eval",
+    label: str = EVALUATED,
+    keeper: Keeper | None = None,
     on_progress: OnProgress | None = None,
 ) -> Evaluation:
     """Play `samples` episodes of each chosen task and return what came of them.
@@ -48,32 +73,29 @@ async def evaluate(
     seed depends on `seed`, the content of its task and the number of the sample only, so evaluations of
     two agents with the same arguments pair (`agentgym.evaluation.compare`).
 
-    `rules` say how environments are stepped, how long each wait may take and what is played again; `monitor`
-    sees how it goes.
+    An episode ends unsolved after `max_turns`, or when it has had the tokens or seconds of the `allowance`. Once all
+    have cost what they may, those under way end and no further one begins: the evaluation is then without the rest.
+    With a `keeper` episodes are kept as they end, and those that are done already are not played again. `rules` say
+    how environments are stepped, how long each wait may take and what is played again; `monitor` sees how it goes.
+    `trained` are the keys of tasks that the policy has learned from.
 
     Raises `UnknownNameError` for an unknown environment, split or group, `UsageError` for arguments
-    that leave nothing to play.
+    that leave nothing to play, and `ContaminationError` for held-out tasks that the policy was trained on.
     """
     if samples < 1 or max_turns < 1:
         raise UsageError(f"samples and max_turns are at least 1, got {samples} and {max_turns}.")
     parsed = Split.parse(split)
-
     make_env = registry.factory(env, parsed, **(options or {}))
-    first = make_env()
-    suite = first.suite
-    first.close()
+    suite = _suite_of(make_env)
     chosen = choose_tasks(suite.tasks(parsed), tasks, group)
+    must_be_unseen(chosen, trained, agent.name)
     plans = plan_evaluation(chosen, samples, seed=seed, label=label)
-    episodes = await collect(
-        plans,
-        agent,
-        make_env,
-        concurrency=concurrency,
-        max_turns=max_turns,
-        on_episode=_counter(on_progress, len(plans)) if on_progress else None,
-        rules=rules,
-        monitor=monitor,
+    monitor = monitor or Monitor()
+    rules = _hurried(rules or Rules(), allowance.seconds)
+    play = partial(
+        collect, agent=agent, make_env=make_env, concurrency=concurrency, max_turns=max_turns, rules=rules
     )
+    done = await _play(plans, play, allowance, keeper, monitor, on_progress)
     return Evaluation(
         env_id=suite.env_id,
         suite=suite.name,
@@ -83,12 +105,55 @@ async def evaluate(
         seed=seed,
         samples=samples,
         max_turns=max_turns,
+        token_limit=allowance.tokens,
+        time_limit=allowance.seconds,
         options=to_jsonable_python(dict(options or {}), fallback=repr),
+        prices=allowance.prices,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        planned=len(plans),
+        retried=keeper.retried if keeper else len(monitor.failures),
+        timing=Timing.of(done.values()),
         results=tuple(
-            EpisodeResult.from_episode(episode, index % samples) for index, episode in enumerate(episodes)
+            EpisodeResult.from_episode(episode, index % samples)
+            for index, plan in enumerate(plans)
+            if (episode := done.get(plan.episode_id)) is not None
         ),
     )
+
+
+async def _play(
+    plans: Sequence[EpisodePlan],
+    play: Callable[..., Coroutine[Any, Any, list[Episode]]],
+    allowance: Allowance,
+    keeper: Keeper | None,
+    monitor: Monitor,
+    on_progress: OnProgress | None,
+) -> dict[str, Episode]:
+    """Play what is not done yet, within the allowance; return all that is done, by id."""
+    done = keeper.finished({plan.episode_id for plan in plans}) if keeper else {}
+    spent = _Spent(allowance, done.values())
+    tell = _counter(on_progress, len(plans), len(done)) if on_progress else None
+    with keeper.writer() if keeper else nullcontext() as writer:
+
+        def ended(episode: Episode) -> None:
+            spent.add(episode)
+            if writer is not None:
+                writer.write(episode, iteration=0, phase=EVALUATED)
+            if tell is not None:
+                tell(episode)
+
+        try:
+            played = await play(
+                [plan for plan in plans if plan.episode_id not in done],
+                max_tokens=allowance.tokens,
+                on_episode=ended,
+                monitor=monitor,
+                enough=spent.all,
+            )
+        finally:
+            if keeper is not None:
+                keeper.note(monitor.failures)
+    return done | {episode.id: episode for episode in played}
 
 
 def choose_tasks(tasks: Sequence[Task], per_group: int | None, group: str | None = None) -> list[Task]:
@@ -121,6 +186,40 @@ def plan_evaluation(tasks: Sequence[Task], samples: int, *, seed: int, label: st
     ]
 
 
+class _Spent:
+    """What the episodes have cost, and whether that is all there is to spend."""
+
+    def __init__(self, allowance: Allowance, before: Collection[Episode]) -> None:
+        self._prices, self._limit, self._sum = allowance.prices, allowance.cost, 0.0
+        if self._limit is not None and self._prices is None:
+            raise UsageError("A limit on the cost needs the prices of tokens; give both.")
+        for episode in before:
+            self.add(episode)
+
+    def add(self, episode: Episode) -> None:
+        if self._prices is not None:
+            self._sum += self._prices.cost(*episode.usage)
+
+    def all(self) -> bool:
+        return self._limit is not None and self._sum >= self._limit
+
+
+def _suite_of(make_env: Callable[[], AgentEnv]) -> TaskSuite:
+    env = make_env()
+    suite = env.suite
+    env.close()
+    return suite
+
+
+def _hurried(rules: Rules, time_limit: float | None) -> Rules:
+    """Return the rules with a time for each episode, which no decision may exceed either."""
+    if time_limit is None:
+        return rules
+    limits = rules.limits
+    hurried: Limits = replace(limits, episode_s=time_limit, policy_s=min(limits.policy_s, time_limit))
+    return replace(rules, limits=hurried)
+
+
 def _take_turns(tasks: Sequence[Task], limit: int | None) -> list[Task]:
     if limit is None or limit >= len(tasks):
         return list(tasks)
@@ -131,9 +230,7 @@ def _take_turns(tasks: Sequence[Task], limit: int | None) -> list[Task]:
     return [task for task in rounds if task is not None][:limit]
 
 
-def _counter(on_progress: OnProgress, total: int) -> Callable[[Episode], None]:
-    finished = 0
-
+def _counter(on_progress: OnProgress, total: int, finished: int) -> Callable[[Episode], None]:
     def count(episode: Episode) -> None:
         nonlocal finished
         finished += 1

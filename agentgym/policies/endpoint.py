@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from agentgym.core.errors import ConfigError, InferenceFault, UsageError
 from agentgym.core.message import Message
-from agentgym.core.policy import Completion, FinishReason, GenerationRequest
+from agentgym.core.policy import Completion, FinishReason, GenerationRequest, TokenCount
 from agentgym.core.trace import agreement
 from agentgym.policies.chat_server import OPENAI_URL, ChatServer, ContextOverflow
 from agentgym.policies.chat_wire import (
@@ -235,7 +235,8 @@ async def _together(making: Sequence[Coroutine[Any, Any, _Made]]) -> list[_Made]
 
 
 def _untold(answer: Answer, version: int, message: Message | None) -> Completion:
-    return Completion(answer.text, answer.finish_reason, version, message=message)
+    counted = TokenCount(answer.prompt_tokens, answer.completion_tokens)
+    return Completion(answer.text, answer.finish_reason, version, message=message, counted=counted)
 
 
 def _told(answer: Answer, tokens: Tokens, version: int, message: Message | None, previous: Ids) -> _Made:

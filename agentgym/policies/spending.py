@@ -32,6 +32,10 @@ class Prices(NamedTuple):
             )
         return cls(prompt, completion)
 
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Return what so many tokens cost; discounts for cached prompts are not known here."""
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
+
 
 @dataclass(slots=True)
 class Usage:
@@ -44,8 +48,8 @@ class Usage:
     completion_tokens: int = 0
 
     def cost(self, prices: Prices) -> float:
-        """Return what the tokens cost; discounts for cached prompts are not known here."""
-        return (self.prompt_tokens * prices.prompt + self.completion_tokens * prices.completion) / 1e6
+        """Return what the tokens cost (`Prices.cost`)."""
+        return prices.cost(self.prompt_tokens, self.completion_tokens)
 
     def told(self, prices: Prices | None) -> str:
         """Return the figures as one line.

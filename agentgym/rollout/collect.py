@@ -93,17 +93,20 @@ async def collect(
     *,
     concurrency: int,
     max_turns: int,
+    max_tokens: int | None = None,
     on_episode: Callable[[Episode], None] | None = None,
     trails: Trails | None = None,
     rules: Rules | None = None,
     monitor: Monitor | None = None,
+    enough: Callable[[], bool] | None = None,
 ) -> list[Episode]:
-    """Play every plan and return the episodes in the order of the plans.
+    """Play every plan and return the episodes in the order of the plans; `max_tokens` is as in `run_episode`.
 
     `on_episode` is called as each one ends, in the order of ending. An episode that ends by a fault of the
     infrastructure is played again where the rules allow; what is returned, and told to `on_episode`, is the last
     attempt alone, and `monitor.failures` has the others. After a fault of the environment its worker goes on
-    with a new one. In `trails` the states on the way of each episode are kept, for it to be forked.
+    with a new one. In `trails` the states on the way of each episode are kept, for it to be forked. Once `enough` says
+    so no further episode is begun; those that were not are missing from what is returned.
 
     Cancelling the call, or an error that belongs to no episode (a `UsageError`, a failure of `on_episode`),
     cancels the episodes in flight and closes the environments.
@@ -116,7 +119,7 @@ async def collect(
     monitor.planned += len(plans)
     hosts, nursery = _make_hosts(make_env, rules, min(concurrency, len(plans)))
     monitor.hosts += hosts
-    crew = _Crew(plans, agent, max_turns, on_episode, trails, rules, monitor)
+    crew = _Crew(plans, agent, max_turns, max_tokens, on_episode, trails, rules, monitor, enough)
     ticking = asyncio.create_task(_tick(monitor))
     try:
         with Watchdog(monitor, rules.stall_s):
@@ -129,7 +132,7 @@ async def collect(
         ticking.cancel()
         if nursery is not None:
             nursery.close()
-    return [crew.finished[index] for index in range(len(plans))]
+    return [crew.finished[index] for index in sorted(crew.finished)]
 
 
 class _Attempt(NamedTuple):
@@ -147,10 +150,12 @@ class _Crew:
     plans: Sequence[EpisodePlan]
     agent: Agent
     max_turns: int
+    max_tokens: int | None
     on_episode: Callable[[Episode], None] | None
     trails: Trails | None
     rules: Rules
     monitor: Monitor
+    enough: Callable[[], bool] | None
     finished: dict[int, Episode] = field(default_factory=dict[int, Episode])
 
     def __post_init__(self) -> None:
@@ -160,7 +165,7 @@ class _Crew:
     async def work(self, host: EnvHost) -> None:
         """Play one episode after another until none is left. Retries wait behind what was not played yet."""
         try:
-            while self._pending:
+            while self._pending and not (self.enough and self.enough()):
                 attempt = self._pending.popleft()
                 if attempt.due:
                     await asyncio.sleep(attempt.due - perf_counter())
@@ -182,6 +187,7 @@ class _Crew:
             group_id=plan.group_id,
             seed=plan.seed,
             max_turns=self.max_turns,
+            max_tokens=self.max_tokens,
             prefix=plan.prefix,
             agent_seed=plan.agent_seed,
             start=plan.start,

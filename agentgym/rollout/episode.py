@@ -30,7 +30,7 @@ from agentgym.core.agent import (
 )
 from agentgym.core.env import AgentEnv
 from agentgym.core.errors import InferenceFault, InfrastructureError, SandboxFault, UsageError
-from agentgym.core.policy import Completion, Dictation, FinishReason
+from agentgym.core.policy import Completion, Dictation, FinishReason, TokenCount
 from agentgym.core.task import Task
 from agentgym.core.trace import Episode, Outcome, StopReason, Thought, Turn, Versions
 from agentgym.rollout.hosts import EnvHost, InlineHost
@@ -49,6 +49,7 @@ async def run_episode(
     group_id: str,
     seed: int,
     max_turns: int,
+    max_tokens: int | None = None,
     prefix: Sequence[Dictation] = (),
     agent_seed: int | None = None,
     start: Start | None = None,
@@ -56,6 +57,9 @@ async def run_episode(
     monitor: Monitor | None = None,
 ) -> Episode:
     """Play `task` from reset to end, at most `max_turns` turns, each wait within the host's limits.
+
+    With `max_tokens` no further decision is taken once its own turns have sampled so many tokens, as the policy
+    counts them.
 
     The first turns are those of `prefix`, answers that the agent finds in its conversation as its own; nothing
     of them is to be trained on. Then the agent acts. `seed` seeds the environment, and the agent too unless
@@ -77,7 +81,7 @@ async def run_episode(
             )
         if isinstance(session, RememberingSession):
             play.versions = session.versions
-        stop = await play.run(session, begun, max_turns, prefix)
+        stop = await play.run(session, begun, max_turns, max_tokens, prefix)
         ended, session = session, None
         with _AGENT:
             ended.close()
@@ -162,6 +166,8 @@ class _Play:
     versions: Versions = field(default_factory=Versions)
     observation: Any = None
     began: float = field(default_factory=perf_counter)
+    completion_tokens: int = 0
+    """That its own turns have sampled, as the policy counts."""
 
     def __post_init__(self) -> None:
         self.world: World = self.host if self.start is None else self.start.enter(self.host)
@@ -176,16 +182,24 @@ class _Play:
         return begun
 
     async def run(
-        self, session: AgentSession, begun: Begun, max_turns: int, prefix: Sequence[Dictation]
+        self,
+        session: AgentSession,
+        begun: Begun,
+        max_turns: int,
+        max_tokens: int | None,
+        prefix: Sequence[Dictation],
     ) -> StopReason:
         self.observation, info = begun.observation, begun.info
         for position in range(max_turns):
             answer = prefix[position] if position < len(prefix) else None
+            if max_tokens is not None and self.completion_tokens >= max_tokens:
+                return StopReason.TOKEN_LIMIT
+            if perf_counter() - self.began >= self.host.limits.episode_s:
+                return StopReason.TIME_LIMIT
             await self._keep_state(info)
             decision = await self._decide(session, info, answer)
-            if decision is None:
-                return StopReason.TIME_LIMIT
             if decision.completion and decision.completion.finish_reason is FinishReason.CONTEXT:
+                await self._keep_cut(decision, replayed=answer is not None)
                 return StopReason.CONTEXT_OVERFLOW
             turn, info = await self._step(decision, replayed=answer is not None)
             if turn.terminated or info.get("success", False):
@@ -205,13 +219,11 @@ class _Play:
 
     async def _decide(
         self, session: AgentSession, info: Mapping[str, Any], answer: Dictation | None
-    ) -> Decision | None:
-        """Return what the agent does next, or None where the episode's time is over."""
-        limits = self.host.limits
-        left = self.began + limits.episode_s - self.monitor.enter(self.place, "policy", "act")
-        if left <= 0:
-            return None
-        timeout = asyncio.timeout(min(left, limits.policy_s))
+    ) -> Decision:
+        """Return what the agent does next."""
+        patience = self.host.limits.policy_s
+        self.monitor.enter(self.place, "policy", "act")
+        timeout = asyncio.timeout(patience)
         try:
             async with timeout:
                 with _AGENT:
@@ -221,12 +233,19 @@ class _Play:
         except TimeoutError as error:
             if not timeout.expired():
                 raise
-            if left <= limits.policy_s:
-                return None
-            fault = InferenceFault(f"The agent's decision took longer than {limits.policy_s:g} s.")
+            fault = InferenceFault(f"The agent's decision took longer than {patience:g} s.")
             raise _Failed(Outcome.INFERENCE_ERROR, fault) from error
         finally:
             self.policy_s = self.monitor.leave(self.place)
+
+    async def _keep_cut(self, decision: Decision, *, replayed: bool) -> None:
+        """Record a decision that the end of the context cut short, where anything was sampled for it."""
+        if replayed or not _usage(decision).completion:
+            return
+        with _ENVIRONMENT:
+            state_key = await self.host.state_key()
+        cut = Taken(state_key, self.observation, 0.0, False, False, {"valid": False})
+        self.turns.append(self._turn(decision, cut, 0.0, replayed=False))
 
     async def _step(self, decision: Decision, *, replayed: bool) -> tuple[Turn, Mapping[str, Any]]:
         self.monitor.enter(self.place, "environment", "step", blocking=self.host.blocking)
@@ -244,6 +263,7 @@ class _Play:
         self.score += turn.reward
         self.observation = taken.observation
         sampled = sum(len(part.completion_ids) for part in turn.completions)
+        self.completion_tokens += 0 if replayed else turn.usage.completion
         self.monitor.turn(self.place, 0 if replayed else sampled)
         return turn, taken.info
 
@@ -268,10 +288,16 @@ class _Play:
             timing={"policy": self.policy_s, "env": env_s},
             policy_versions=completion.versions,
             thoughts=tuple(map(_thought, decision.thoughts)),
+            usage=_usage(decision),
         )
 
 
 _NO_COMPLETION = Completion(text="", finish_reason=FinishReason.STOP, version=-1)
+
+
+def _usage(decision: Decision) -> TokenCount:
+    counts = [part.usage for part in (*decision.thoughts, decision.completion or _NO_COMPLETION)]
+    return TokenCount(sum(count.prompt for count in counts), sum(count.completion for count in counts))
 
 
 def _thought(completion: Completion) -> Thought:

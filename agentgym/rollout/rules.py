@@ -19,7 +19,7 @@ class Limits:
     policy_s: float = 600.0
     """A decision of the agent: then `inference_error`."""
     episode_s: float = 3600.0
-    """An episode as a whole, seen between its turns and while the agent decides: then `truncated`."""
+    """An episode as a whole, seen before each decision: then `truncated`. A decision under way has `policy_s`."""
 
     def __post_init__(self) -> None:
         for name in (field.name for field in fields(self)):

@@ -50,6 +50,7 @@ def turns_of(nodes: Sequence[Node], rewards: Mapping[Node, float], outcome: Outc
                 messages_delta=(*node.news, completion.as_message()),
                 timing={"policy": node.seconds},
                 policy_versions=completion.versions,
+                usage=completion.usage,
             )
         )
         before = np.concatenate([node.context_ids, completion.completion_ids])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from agentgym.core.env import Action
 from agentgym.core.errors import UsageError
 from agentgym.core.message import Message
+from agentgym.core.policy import TokenCount
 from agentgym.core.task import Task
 from agentgym.core.tool import ToolCall
 from agentgym.core.trace import Episode, Origin, Outcome, StopReason, Thought, Turn, Versions
@@ -107,6 +108,8 @@ def _turn_values(position: int, turn: Turn) -> tuple[Any, ...]:
         _json(dict(turn.timing)) if turn.timing else None,
         _blob(turn.policy_versions, _INT32, "policy_versions") or None,
         dump_value([_thought_values(thought) for thought in turn.thoughts]) if turn.thoughts else None,
+        int(turn.usage.prompt),
+        int(turn.usage.completion),
     )
 
 
@@ -159,6 +162,7 @@ def _read_turn(row: Mapping[Any, Any]) -> Turn:
         thoughts=tuple(Thought(**values) for values in load_value(row["thoughts"]))
         if row["thoughts"]
         else (),
+        usage=TokenCount(row["prompt_tokens"], row["completion_tokens"]),
     )
 
 

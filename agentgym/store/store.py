@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement
 from sqlmodel import Session, SQLModel, col, select
 
 from agentgym.core.errors import UnknownNameError, UsageError, did_you_mean
+from agentgym.core.task import Task
 from agentgym.core.trace import Episode
 from agentgym.database import connect, transaction
 from agentgym.store.database import STORE
@@ -36,8 +37,8 @@ class Store:
     """The records of any number of runs, in SQLite with a write-ahead log.
 
     Each call that writes is one transaction: after a crash or kill it is there wholly or not at all.
-    Threads may share a store; other processes may read and write the same file. Raises `UsageError`
-    for a file that is not a store of this version, `StoreFault` when the disk fails.
+    Threads may share a store; other processes may read and write the same file. One of an older version is brought
+    to this one. Raises `UsageError` for a file that is no store, or a newer one, `StoreFault` when the disk fails.
     """
 
     def __init__(self, path: str | Path, *, create: bool = True) -> None:
@@ -172,8 +173,14 @@ class Store:
             return [Metric(row.iteration, row.name, number(row.value)) for row in rows]
 
     def add_evaluation(self, run_id: str, iteration: int, name: str, result_json: str) -> None:
-        """Keep the result of an evaluation; raises `UnknownNameError` for an unknown run."""
+        """Keep the result of an evaluation, in place of one of the same name in the same iteration.
+
+        Raises `UnknownNameError` for an unknown run.
+        """
         run = self.run(run_id)
+        with self._writing() as connection:
+            statement = "DELETE FROM evaluations WHERE run_id = ? AND iteration = ? AND name = ?"
+            connection.execute(statement, (run_id, iteration, name))
         self._add(
             EvaluationRow(
                 run_id=run.id, iteration=iteration, name=name, created=_now(), result_json=result_json
@@ -186,6 +193,20 @@ class Store:
         query = select(EvaluationRow).where(EvaluationRow.run_id == run_id).order_by(col(EvaluationRow.id))
         with STORE.faults(self.path, "read"), Session(self._engine) as session:
             return list(session.exec(query))
+
+    def tasks(self, run_id: str, phase: str) -> list[Task]:
+        """Return the tasks that a phase of a run has played, each once; raises `UnknownNameError`."""
+        self.run(run_id)
+        query = select(EpisodeRow.task_json).where(*matching(run_id, {"phase": phase})).distinct()
+        with STORE.faults(self.path, "read"), Session(self._engine) as session:
+            return [Task.from_json(json.loads(text)) for text in session.exec(query)]
+
+    def delete_episodes(self, run_id: str, ids: Iterable[str]) -> None:
+        """Delete episodes of a run, to be played again; raises `UnknownNameError` for an unknown run."""
+        self.run(run_id)
+        with self._writing() as connection:
+            statement = "DELETE FROM episodes WHERE run_id = ? AND id = ?"
+            connection.executemany(statement, [(run_id, name) for name in ids])
 
     def delete_from(self, run_id: str, iteration: int) -> None:
         """Delete a run's episodes, metrics and evaluations of `iteration` and later.

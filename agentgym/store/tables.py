@@ -12,8 +12,8 @@ from enum import StrEnum
 from sqlalchemy import Index, MetaData, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-SCHEMA_VERSION = 4
-"""Raised with every change of a table; kept in SQLite's `user_version`."""
+SCHEMA_VERSION = 5
+"""Raised with every change of a table (`agentgym.store.migrations`); kept in SQLite's `user_version`."""
 
 APPLICATION_ID = 0x61677931
 """Marks a SQLite file as ours, in SQLite's `application_id`: "agy1"."""
@@ -138,6 +138,9 @@ class TurnRow(StoreRow, table=True):
     thoughts: bytes | None
     """The decision's completions before the turn's own (`agentgym.store.values`): a list of dicts with the fields of
     `agentgym.core.trace.Thought`; null: none."""
+    prompt_tokens: int
+    """Of the contexts of the decision's completions, each counted whole, as the policy counted."""
+    completion_tokens: int
 
 
 class MetricRow(StoreRow, table=True):

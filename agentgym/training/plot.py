@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentgym.evaluation.report import Rate
+from agentgym.evaluation.rates import Rate
 from agentgym.training.evaluations import load_evaluation
 from agentgym.training.run import Run
 

@@ -119,7 +119,7 @@ class Trainer:
         loaded, learner = self._resume(resumed) if resumed else self._begin()
         policy = make_policy(self.recipe, loaded, self.recipe.rollout.engine)
         policy.set_version(learner.iteration)
-        evaluations = Evaluations(self.run, policy, self.progress)
+        evaluations = Evaluations(self.run, store, policy, self.progress)
         rollouts = self._source(store, policy)
         if learner.iteration == 0:
             evaluations.heldout("before")

@@ -13,7 +13,10 @@ import pytest
 from agentgym.cli.main import app
 from tests.cli.driver import Cli
 
-COMMANDS = ["quickstart", "envs", "play", "check", "replay", "train", "gateway", "serve", "doctor", "eval"]
+COMMANDS = [
+    *("quickstart", "envs", "play", "check", "replay", "train", "gateway", "serve", "doctor"),
+    *("eval", "compare", "power", "leaderboard", "export", "rescore"),
+]
 GROUPS = ["recipes", "bench", "init"]
 NESTED = [
     "recipes",
@@ -69,8 +72,10 @@ def test_help_explains_every_option_and_fits_80_columns(command: str, cli: Cli) 
 @pytest.mark.parametrize("command", [name for name in (*COMMANDS, *NESTED) if name not in SERVERS])
 def test_the_example_runs(command: str, cli: Cli, tiny: list[str], request: pytest.FixtureRequest) -> None:
     """As printed, with a recipe made tiny by `--set` where a model is trained."""
-    if command == "replay":
+    if command in ("replay", "compare", "leaderboard", "export"):
         request.getfixturevalue("run")  # the run that its example names
+    if command == "rescore":
+        assert cli("eval", "household", "--policy", "oracle", "--limit", "2", "--name", "good").code == 0
     words = example(cli(*command.split(), "--help").out)
     if command == "bench objectives":
         tiny = [*tiny, "--set", "iterations=1", "evaluation.select_tasks=2", "evaluation.heldout_tasks=2"]
@@ -86,6 +91,11 @@ def test_the_example_runs(command: str, cli: Cli, tiny: list[str], request: pyte
         "train": "verdict:",
         "doctor": "runs and checkpoints",
         "eval": "random -> oracle",
+        "compare": "verdict: ",
+        "power": "200 tasks cannot tell 9 points",
+        "leaderboard": "Written to boards/index.html",
+        "export": "episodes written to reference.parquet.",
+        "rescore": "Kept as runs/good:rescored.",
         "recipes": "gigpo",
         "recipes show": "gamma = 1.0",
         "recipes parts": "ppo",

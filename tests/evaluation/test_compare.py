@@ -102,6 +102,8 @@ def test_exchanging_the_sides_turns_everything_round(
         ({"split": "select"}, "split 'heldout' against 'select'"),
         ({"options": {"difficulty": "hard"}}, "options {} against {'difficulty': 'hard'}"),
         ({"max_turns": 30}, "max_turns 20 against 30"),
+        ({"token_limit": 30}, "token_limit None against 30"),
+        ({"time_limit": 1.5}, "time_limit None against 1.5"),
     ],
 )
 def test_evaluations_under_other_conditions_are_refused(
@@ -112,14 +114,38 @@ def test_evaluations_under_other_conditions_are_refused(
     assert message in str(caught.value)
 
 
-def test_evaluations_over_other_tasks_are_refused(make_evaluation: MakeEvaluation) -> None:
-    many, few = make_evaluation(["S"] * 6), make_evaluation(["S"] * 2)
-    with pytest.raises(UsageError, match=r"4 tasks \(task-2, task-3, task-4, \.\.\.\) .* only before"):
-        compare(many, few)
-    with pytest.raises(UsageError, match=r"4 tasks \(task-2, task-3, task-4, \.\.\.\) .* only after"):
-        compare(few, many)
-    with pytest.raises(UsageError, match="samples 1 against 2"):
-        compare(make_evaluation(["S"]), make_evaluation(["SS"]))
+def test_what_only_one_side_played_is_left_out_and_counted(make_evaluation: MakeEvaluation) -> None:
+    many, few = make_evaluation(["F"] * 6), make_evaluation(["S"] * 2)
+    for sides, rise in (((many, few), 1.0), ((few, many), -1.0)):
+        found = compare(*sides)
+        assert (found.difference.estimate, found.difference.tasks, found.unpaired) == (rise, 2, 4)
+    found = compare(make_evaluation(["S", "F"]), make_evaluation(["SF", "SF"]))
+    assert (found.difference.estimate, found.difference.pairs, found.unpaired) == (0.5, 2, 2)
+
+
+def test_evaluations_without_a_task_in_common_are_refused(make_evaluation: MakeEvaluation) -> None:
+    one = make_evaluation(["S"] * 4)
+    first, second = (
+        one.model_copy(update={"results": one.results[part]}) for part in (slice(1), slice(1, 4))
+    )
+    with pytest.raises(UsageError, match=r"no task in common: 1 task \(task-0\) against 3 tasks \(task-1, "):
+        compare(first, second)
+
+
+def test_it_is_told_what_would_tell(make_evaluation: MakeEvaluation) -> None:
+    before = make_evaluation(["F", "S"] * 10)
+    after = make_evaluation(["S", "S"] * 2 + ["F", "S"] * 8)
+    found = compare(before, after)
+    assert found.verdict is Verdict.CANNOT_TELL
+    assert found.difference.spread == pytest.approx(0.1 * 0.9 * 20 / 19)
+    assert found.detectable is not None
+    assert found.tasks_to_tell is not None
+    assert found.detectable > 0.1
+    assert found.tasks_to_tell > 20
+    same = compare(before, before)
+    assert (same.tasks_to_tell, same.detectable) == (None, 0.0)
+    alone = compare(make_evaluation(["F"]), make_evaluation(["S"]))
+    assert (alone.tasks_to_tell, alone.detectable) == (None, None)
 
 
 @pytest.mark.parametrize(

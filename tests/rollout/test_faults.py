@@ -201,11 +201,15 @@ def test_a_policy_that_hangs_is_given_up() -> None:
 
 def test_an_episode_has_a_time_of_its_own() -> None:
     rules = Rules(limits=Limits(episode_s=0.2), retries=0)
-    (episode,) = play([task("fine")], rules=rules, agent=Slow(60.0))
-    assert (episode.outcome, episode.stop_reason) == (Outcome.TRUNCATED, StopReason.TIME_LIMIT)
-    assert (episode.score, len(episode.turns)) == (0.75, 2)
     (episode,) = play([task("fine", latency_s=0.15)], rules=rules)
     assert (episode.outcome, episode.stop_reason) == (Outcome.TRUNCATED, StopReason.TIME_LIMIT)
+    assert episode.score is not None
+
+
+def test_a_policy_that_hangs_past_the_episodes_time_is_no_failure_of_the_agent() -> None:
+    rules = Rules(limits=Limits(episode_s=0.2, policy_s=0.3), retries=0)
+    (episode,) = play([task("fine")], rules=rules, agent=Slow(60.0))
+    assert (episode.outcome, episode.score, len(episode.turns)) == (Outcome.INFERENCE_ERROR, None, 2)
 
 
 @pytest.mark.parametrize("stepping", Stepping)

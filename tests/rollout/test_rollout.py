@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,29 @@ def test_each_failure_has_an_owner(error: Exception, outcome: Outcome, scored: b
 def test_a_context_that_overflows_truncates() -> None:
     episode = play(Misbehaving(FinishReason.CONTEXT))
     assert (episode.outcome, episode.stop_reason) == (Outcome.TRUNCATED, StopReason.CONTEXT_OVERFLOW)
+    assert len(episode.turns) == 1
+
+
+class CutShort(Misbehaving):
+    """The context ends in the middle of its second answer."""
+
+    async def act(self, observation: Any, info: Mapping[str, Any]) -> Decision:
+        decision = await super().act(observation, info)
+        if decision.completion is None:
+            return decision
+        ids = np.arange(3, dtype=np.int32)
+        cut = replace(decision.completion, completion_ids=ids, logprobs=np.zeros(3, np.float32))
+        return replace(decision, completion=cut)
+
+
+def test_an_answer_that_the_context_cuts_short_is_a_turn_like_others() -> None:
+    episode = play(CutShort(FinishReason.CONTEXT))
+    assert (episode.outcome, episode.score) == (Outcome.TRUNCATED, 0.0)
+    assert (episode.stop_reason, len(episode.turns)) == (StopReason.CONTEXT_OVERFLOW, 2)
+    cut = episode.turns[-1]
+    assert (cut.trained_tokens, cut.reward, cut.valid, cut.terminated) == (3, 0.0, False, False)
+    assert cut.state_key == episode.turns[0].state_key  # looking around changes nothing
+    assert (episode.sampled_tokens, episode.usage.completion) == (3, 3)
 
 
 class Crashing(agentgym.AgentEnv):

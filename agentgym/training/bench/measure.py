@@ -9,7 +9,8 @@ import numpy as np
 
 from agentgym.core.errors import UsageError
 from agentgym.core.trace import Episode
-from agentgym.evaluation.report import Evaluation, Record
+from agentgym.evaluation.report import Evaluation
+from agentgym.evaluation.results import Record
 from agentgym.store.store import Store
 from agentgym.training.assembly import open_model
 from agentgym.training.evaluations import load_evaluation

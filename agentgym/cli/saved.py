@@ -1,0 +1,228 @@
+"""`agentgym export` and `agentgym rescore`: what can be done with episodes that are kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentgym.cli.console import console
+from agentgym.cli.options import AsJson, RunsRoot, prepare_output
+from agentgym.core.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from agentgym.core.trace import Episode
+    from agentgym.evaluation.rescore import Scorer
+    from agentgym.evaluation.runs import Arguments
+    from agentgym.store.exports.source import Source
+    from agentgym.store.store import Store
+    from agentgym.store.tables import RunRow
+
+
+class Format(StrEnum):
+    """What episodes are exported as."""
+
+    ATIF = "atif"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+    INSPECT = "inspect"
+
+
+_ENDINGS = {Format.ATIF: "", Format.JSONL: ".jsonl", Format.PARQUET: ".parquet", Format.INSPECT: ".eval"}
+
+
+def export(
+    run: Annotated[str, typer.Argument(help="A run's directory, or its name in the folder of --runs.")],
+    format: Annotated[
+        Format,
+        typer.Option("--format", help="atif: a folder of trajectories; inspect: a log for `inspect view`."),
+    ] = Format.JSONL,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The file, or the folder for atif. Default: RUN.FORMAT.")
+    ] = None,
+    phase: Annotated[
+        str | None, typer.Option("--phase", help="Episodes of one phase: train, eval, ...")
+    ] = None,
+    runs: RunsRoot = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Write a run's episodes in the format of other tools.
+
+    Example: agentgym export reference --format parquet --out reference.parquet
+    """
+    path = _find(run, runs)
+    target = out or Path(f"{path.name}{_ENDINGS[format] or '.atif'}")
+    if format is not Format.ATIF:
+        prepare_output(target)
+        if target.suffix != _ENDINGS[format]:
+            raise UsageError(f"A file of format {format} ends in {_ENDINGS[format]}, got {target}.")
+    elif target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(f"{target} is there already; name an empty folder for the trajectories.")
+    from agentgym.store.store import Store
+
+    with Store(path / "store.sqlite", create=False) as store:
+        row = _only(store, path)
+        count = _write(store, row, format, target, phase, path)
+    if as_json:
+        typer.echo(json.dumps({"run": row.id, "format": format.value, "out": str(target), "episodes": count}))
+        return
+    console().print(f"{count:,} episodes written to {target}.", markup=False, soft_wrap=True)
+
+
+def rescore(
+    run: Annotated[
+        str, typer.Argument(help="An evaluation: its directory, or its name in the folder of --runs.")
+    ],
+    scorer: Annotated[
+        str | None,
+        typer.Option(
+            "--scorer",
+            metavar="MODULE:FUNCTION",
+            help="A function of an episode. Default: its environment judges the recorded actions again.",
+        ),
+    ] = None,
+    runs: RunsRoot = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Judge the kept episodes of an evaluation again, without playing them, and compare with before.
+
+    The result is kept beside the first as RUN:rescored.
+
+    Example: agentgym rescore good
+    """
+    from agentgym.evaluation.compare import compare
+    from agentgym.evaluation.rescore import rescored
+    from agentgym.evaluation.runs import EvaluationRun, load_evaluation, own_row
+    from agentgym.evaluation.tables import changed_tasks, comparison_table, evaluation_table
+    from agentgym.store.store import Store
+
+    opened = EvaluationRun.open(run, runs)
+    before, arguments = load_evaluation(str(opened.path)), opened.arguments()
+    with Store(opened.store, create=False) as store, closing(_Judge(scorer, arguments)) as judge:
+        after = rescored(before, store.episodes(own_row(store, opened).id), judge.scorer)
+    opened.keep(after, "rescored")
+    comparison = compare(before, after)
+    if as_json:
+        typer.echo(json.dumps({**after.to_data(), "comparison": comparison.to_data()}, indent=1))
+        return
+    out = console()
+    out.print(evaluation_table(after))
+    out.print(comparison_table(comparison))
+    out.print(changed_tasks(comparison))
+    out.print(f"Kept as {opened.path}:rescored.", markup=False, soft_wrap=True)
+
+
+class _Judge:
+    """The scorer that is asked for, with the environment that it needs."""
+
+    def __init__(self, name: str | None, arguments: Arguments) -> None:
+        from agentgym.evaluation.rescore import by_playing
+        from agentgym.registry import make
+
+        self._env = None if name else make(arguments.env_id, arguments.split, **arguments.options)
+        self.scorer: Scorer = _function(name) if name else by_playing(self._env)  # pyright: ignore[reportArgumentType]
+
+    def close(self) -> None:
+        if self._env is not None:
+            self._env.close()
+
+
+def _function(name: str) -> Any:
+    """Import a function by `module:function`, from the working directory too."""
+    import sys
+    from importlib import import_module
+
+    module, _, function = name.partition(":")
+    if not module or not function:
+        raise UsageError(f"--scorer takes MODULE:FUNCTION, got {name!r}.")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(import_module(module), function, None)
+    except ImportError as error:
+        raise UsageError(f"Cannot import the scorer {name}: {error}.") from error
+    finally:
+        sys.path.remove(str(Path.cwd()))
+    if not callable(found):
+        raise UsageError(f"{module} has no function {function!r} to score with.")
+    return found
+
+
+def _find(name: str, root: Path) -> Path:
+    for path in (Path(name), root / name):
+        if (path / "store.sqlite").is_file():
+            return path
+    known = [path.parent.name for path in sorted(root.glob("*/store.sqlite"))]
+    raise UnknownNameError("run", name, known, f"Runs are directories such as {root}/NAME.")
+
+
+def _only(store: Store, path: Path) -> RunRow:
+    rows = store.runs()
+    if len(rows) != 1:
+        raise UsageError(f"{path} holds {len(rows)} runs where there is to be one; check the path.")
+    return rows[0]
+
+
+def _write(store: Store, row: RunRow, format: Format, target: Path, phase: str | None, path: Path) -> int:
+    phases = sorted({found.phase for found in store.episode_rows(row.id)})
+    if phase is not None and phase not in phases:
+        raise UnknownNameError("phase", phase, phases)
+    if not phases:
+        raise UsageError(f"The run {path} has no episodes yet.")
+
+    def episodes() -> Iterator[Episode]:
+        return store.episodes(row.id) if phase is None else store.episodes(row.id, phase=phase)
+
+    source = _source(row, path)
+    match format:
+        case Format.ATIF:
+            from agentgym.store.exports.atif import write_atif
+
+            return write_atif(episodes(), target, source)
+        case Format.JSONL:
+            from agentgym.store.exports.lines import write_lines
+
+            return write_lines(episodes(), target, source)
+        case Format.PARQUET:
+            from agentgym.store.exports.parquet import write_parquet
+
+            return write_parquet(episodes(), target, source)
+        case Format.INSPECT:
+            from agentgym.store.exports.inspect_log import write_inspect_log
+
+            metrics, ended = _figures(store, row, phase)
+            return write_inspect_log(episodes(), target, source, metrics=metrics, completed=ended)
+
+
+def _source(row: RunRow, path: Path) -> Source:
+    from agentgym.store.exports.source import Source
+
+    config: dict[str, Any] = json.loads(row.config_json)
+    agent = config.get("agent") if row.kind == "eval" else None
+    name = str(config.get("policy") or config.get("name") or path.name)
+    return Source(
+        run=row.id,
+        agent=f"{agent} of {name}" if isinstance(agent, str) else name,
+        model=str(config.get("model") or "") if row.kind == "eval" else "",
+        created=row.created,
+        versions=json.loads(row.versions_json),
+    )
+
+
+def _figures(store: Store, row: RunRow, phase: str | None) -> tuple[dict[str, float], str]:
+    """Return success over tasks with its standard error, and when the last evaluation ended."""
+    from agentgym.evaluation.rates import success_rate
+    from agentgym.evaluation.results import EpisodeResult
+
+    chosen = store.episodes(row.id) if phase is None else store.episodes(row.id, phase=phase)
+    results = [EpisodeResult.from_episode(episode, 0) for episode in chosen if episode.outcome.scored]
+    ended = [evaluation.created for evaluation in store.evaluations(row.id)]
+    if not results:
+        return {}, ended[-1] if ended else row.created
+    rate = success_rate(results)
+    stderr = {} if rate.standard_error is None else {"stderr": rate.standard_error}
+    return {"accuracy": rate.estimate, **stderr}, ended[-1] if ended else row.created

@@ -1,0 +1,135 @@
+"""Every evaluation in the stores below a folder, ranked by suite.
+
+What stands on one board was played under one set of conditions: the same suite in the same version, split, options and
+limits. Whether an entry is worse than the best of its board is told by the paired comparison, task by task, and not by
+whether two intervals overlap.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from agentgym.core.errors import UsageError
+from agentgym.evaluation.compare import Verdict, compare
+from agentgym.evaluation.rates import PassRates, Rate
+from agentgym.evaluation.report import Evaluation
+from agentgym.evaluation.results import Record
+from agentgym.store.store import Store
+
+
+class Entry(Record):
+    """One evaluation on a board."""
+
+    run: str
+    """The run's name, with the evaluation's where it has several, such as `quickstart:after`."""
+    path: str
+    """The run's directory."""
+    agent: str
+    created: str
+    success: Rate
+    passes: PassRates | None
+    """For as many samples as each task has; null for one."""
+    lost: int
+    missing: int
+    tokens: float
+    """Sampled in an episode."""
+    cost: float | None
+    beside_best: Verdict | None
+    """Against the first of the board; null for that one itself, and where the two have no pairs."""
+
+
+class Board(Record):
+    """The evaluations of one suite under one set of conditions, best first."""
+
+    title: str
+    env_id: str
+    split: str
+    conditions: str
+    entries: tuple[Entry, ...]
+
+
+class _Found(NamedTuple):
+    run: str
+    path: Path
+    evaluation: Evaluation
+
+
+def leaderboard(root: Path, env_id: str | None = None, split: str | None = None) -> list[Board]:
+    """Return the boards of what the stores of the runs in `root` hold, in alphabetical order.
+
+    `env_id` and `split` keep to one world and split. Raises `UsageError` where there is nothing to show, and for a
+    store that cannot be read.
+    """
+    boards: dict[str, list[_Found]] = {}
+    for found in _evaluations(root):
+        evaluation = found.evaluation
+        if evaluation.scored and env_id in (None, evaluation.env_id) and split in (None, evaluation.split):
+            boards.setdefault(_conditions(evaluation), []).append(found)
+    if not boards:
+        raise UsageError(
+            f"No run in {root} has an evaluation to rank; play one with `agentgym eval`, or say with --runs where they are."
+        )
+    return [_board(conditions, found) for conditions, found in sorted(boards.items())]
+
+
+def _evaluations(root: Path) -> Iterator[_Found]:
+    for path in sorted(root.glob("*/store.sqlite")):
+        with Store(path, create=False) as store:
+            for run in store.runs():
+                rows = store.evaluations(run.id)
+                for row in rows:
+                    name = path.parent.name if len(rows) == 1 else f"{path.parent.name}:{row.name}"
+                    evaluation = Evaluation.from_json(row.result_json, f"{row.name} in {path}")
+                    yield _Found(name, path.parent, evaluation)
+
+
+def _conditions(evaluation: Evaluation) -> str:
+    """Put into words what must be equal for two evaluations to be ranked."""
+    limits = [f"at most {evaluation.max_turns} turns"]
+    limits += [f"{evaluation.token_limit} tokens"] if evaluation.token_limit is not None else []
+    limits += [f"{evaluation.time_limit:g} s"] if evaluation.time_limit is not None else []
+    options = json.dumps(evaluation.options, sort_keys=True) if evaluation.options else "none"
+    suite = (
+        f"{evaluation.env_id}, {evaluation.split} tasks (suite {evaluation.suite} {evaluation.suite_version})"
+    )
+    return f"{suite}, {', '.join(limits)}; options: {options}"
+
+
+def _board(conditions: str, found: list[_Found]) -> Board:
+    ranked = sorted(found, key=lambda one: -one.evaluation.rate().estimate)
+    best = ranked[0].evaluation
+    return Board(
+        title=f"{best.env_id}, {best.split} tasks",
+        env_id=best.env_id,
+        split=best.split.value,
+        conditions=conditions,
+        entries=tuple(_entry(one, None if not place else best) for place, one in enumerate(ranked)),
+    )
+
+
+def _entry(found: _Found, best: Evaluation | None) -> Entry:
+    evaluation = found.evaluation
+    k = evaluation.pass_ks[-1]
+    return Entry(
+        run=found.run,
+        path=str(found.path),
+        agent=evaluation.agent,
+        created=evaluation.created,
+        success=evaluation.rate(),
+        passes=evaluation.pass_rates(k) if k > 1 else None,
+        lost=sum(evaluation.lost.values()),
+        missing=evaluation.missing,
+        tokens=evaluation.mean_sampled_tokens,
+        cost=evaluation.cost,
+        beside_best=None if best is None else _verdict(best, evaluation),
+    )
+
+
+def _verdict(best: Evaluation, other: Evaluation) -> Verdict | None:
+    try:
+        return compare(best, other).verdict
+    except UsageError:  # other tasks or seeds: the two cannot be paired
+        return None

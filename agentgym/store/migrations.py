@@ -1,0 +1,19 @@
+"""From older tables of the store to the present ones, one version at a time.
+
+A change of a table raises `SCHEMA_VERSION` and adds here what takes the version before to it; a test holds a store
+made by each older version against one made anew.
+"""
+
+from __future__ import annotations
+
+from agentgym.database import Migrations
+
+MIGRATIONS: Migrations = {
+    # Turns tell what their completions cost; of recorded ones the arrays of ids do.
+    4: (
+        "ALTER TABLE turns ADD COLUMN prompt_tokens INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE turns ADD COLUMN completion_tokens INTEGER NOT NULL DEFAULT 0",
+        "UPDATE turns SET prompt_tokens = prompt_start + length(prompt_ids) / 4",
+        "UPDATE turns SET completion_tokens = length(completion_ids) / 4",
+    ),
+}
