@@ -29,6 +29,7 @@ _SHIPPED: dict[str, str] = {
     "bfcl": "agentgym.environments.bfcl",
     "phone": "agentgym.environments.phone",
     "miniwob": "agentgym.environments.miniwob",
+    "backoffice": "agentgym.environments.backoffice",
 }
 _registered: dict[str, EnvSpec] = {}
 

@@ -17,9 +17,10 @@ from agentgym.core.env import Action, AgentEnv
 from agentgym.core.errors import ConfigError, UsageError
 from agentgym.core.policy import Completion, Dictation, FinishReason, GenerationRequest
 from agentgym.core.task import Task
+from agentgym.core.tool import ToolSpec
 from agentgym.core.trace import Episode
 from agentgym.policies.rendering import ChatRenderer, Exchange
-from agentgym.policies.tool_calls import parse_answer
+from agentgym.policies.tool_calls import dump_json, parse_answer
 from agentgym.rollout.collect import EpisodePlan, collect
 
 
@@ -32,11 +33,13 @@ class Demonstration:
     observations: tuple[str, ...]
     actions: tuple[Action, ...]
     expert: tuple[bool, ...]
+    tools: tuple[ToolSpec, ...] = ()
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """What there is to read in it: the observations, then the actions as they stand in answers."""
-        return (*self.observations, *map(write_action, self.actions))
+        """What there is to read in it: the tools, the observations, then the actions as they stand in answers."""
+        offered = [dump_json(tool.to_openai()) for tool in self.tools]
+        return (*offered, *self.observations, *map(write_action, self.actions))
 
 
 def demonstrate(
@@ -69,7 +72,9 @@ def demonstrate(
         actions.append(choice)
         expert.append(not stray)
         if info["success"]:
-            return Demonstration(task, seed, tuple(observations), tuple(actions), tuple(expert))
+            return Demonstration(
+                task, seed, tuple(observations), tuple(actions), tuple(expert), tuple(env.tools)
+            )
         if terminated or truncated:
             break
     return None
