@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
 from types import TracebackType
 from typing import Self
@@ -156,7 +157,8 @@ class Box(ABC):
 
     async def _close_shells(self) -> None:
         for shell in self._shells:
-            await shell.close()
+            with suppress(SandboxFault):  # its box is going anyway
+                await shell.close()
         self._shells.clear()
 
 

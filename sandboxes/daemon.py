@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import docker
 from docker import DockerClient
@@ -89,8 +90,7 @@ def reap(client: DockerClient) -> list[str]:
     mine = owner(os.getpid()).split()[:2]
     removed: list[str] = []
     for container in client.containers.list(all=True, filters={"label": OWNER}, ignore_removed=True):
-        marks: dict[str, str] = container.labels
-        name = marks[OWNER]
+        name = cast("dict[str, str]", container.labels)[OWNER]
         boot, namespace, pid, _ = name.split()
         if [boot, namespace] != mine or _lives(int(pid), name):
             continue

@@ -69,12 +69,12 @@ class DockerSandbox(Box):
             )
         making = asyncio.create_task(asyncio.to_thread(_made, self._spec))
         try:
-            made = self._container = await asyncio.shield(making)
+            made = await asyncio.shield(making)
         except asyncio.CancelledError:  # a thread cannot be stopped: what it makes is removed
             with suppress(Exception):
-                self._container = await making
-            await self.close()
+                await asyncio.to_thread(_removed, await making)
             raise
+        self._container = made
         self._cgroup = Cgroup.found(int(made.attrs["State"]["Pid"]), str(made.id))
 
     async def start(self, argv: Sequence[str]) -> Exec:
@@ -89,10 +89,7 @@ class DockerSandbox(Box):
         container, self._container = self._container, None
         if container is not None:
             await asyncio.shield(asyncio.to_thread(_removed, container))
-        for shell in self._shells:
-            with suppress(Exception):
-                await shell.close()
-        self._shells.clear()
+        await self._close_shells()
 
     async def _exec(self, argv: Sequence[str]) -> Exec:
         if self._container is None:
@@ -197,10 +194,12 @@ def _settings(spec: SandboxSpec) -> dict[str, Any]:
         "environment": {"HOME": WORK, "LANG": "C.UTF-8", **spec.environment},
         "labels": labels("box"),
         "network_mode": "none",
-        "ipc_mode": "private",
-        "shm_size": spec.disk_bytes,
+        "ipc_mode": "none",  # Docker's own /dev/shm would have no limit of files
         "read_only": not spec.writable_root,
-        "tmpfs": {WORK: f"{mount},mode=755,uid={spec.user},gid={spec.user}", "/tmp": f"{mount},mode=1777"},
+        "tmpfs": {
+            WORK: f"{mount},mode=755,uid={spec.user},gid={spec.user}",
+            **dict.fromkeys(("/tmp", "/dev/shm"), f"{mount},mode=1777"),
+        },
         "mem_limit": spec.memory_bytes,
         "memswap_limit": spec.memory_bytes,
         "nano_cpus": max(1, int(spec.cpus * 1e9)),

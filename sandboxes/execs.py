@@ -22,6 +22,8 @@ from agentgym.sandboxes.running import Ended, Sink
 _CHUNK = 1 << 16
 _IDLE_S, _LONGEST_IDLE_S = 0.1, 1.0
 """Seconds of silence after which the daemon is asked whether the program still runs, growing."""
+_REST_S = 0.3
+"""After a program's end the rest of what it wrote comes with no longer pauses than this."""
 _POLL_S = 0.005
 _SIGXCPU = 128 + signal.SIGXCPU
 _SIGKILL = 128 + signal.SIGKILL
@@ -102,12 +104,12 @@ class Exec:
         Docker keeps the connection open for as long as anybody holds its other end, such as a process left behind: so
         the daemon is asked now and then.
         """
-        idle = _IDLE_S
+        idle, over = _IDLE_S, False
         header: asyncio.Task[bytes] | None = None
         try:
             while True:
                 header = header or asyncio.create_task(self._reader.readexactly(8))
-                done, _ = await asyncio.wait({header}, timeout=idle)
+                done, _ = await asyncio.wait({header}, timeout=_REST_S if over else idle)
                 if done:
                     stream, size = struct.unpack(">BxxxL", header.result())
                     header, idle = None, _IDLE_S
@@ -117,9 +119,10 @@ class Exec:
                             return
                         size -= len(data)
                         sink(stream, data)
-                elif not (await self._inspect())["Running"]:
+                elif over:
                     return
                 else:
+                    over = not (await self._inspect())["Running"]
                     idle = min(2 * idle, _LONGEST_IDLE_S)
         except (asyncio.IncompleteReadError, ConnectionError):
             return

@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from subprocess import PIPE, Popen
 
@@ -57,7 +58,7 @@ class ProcessSandbox(Box):
     _probed: set[str] = set()  # noqa: RUF012 - roots that were seen to work, for all boxes
 
     def __init__(self, spec: SandboxSpec) -> None:
-        super().__init__(spec)
+        super().__init__(replace(spec, image=os.path.realpath(spec.image)) if spec.image else spec)
         self._holder: Popen[bytes] | None = None
         self._cgroup: Cgroup | None = None
         self._host_user = _FIRST_USER + secrets.randbelow(_USERS) if os.geteuid() == 0 else 0

@@ -18,11 +18,14 @@ from agentgym.cli.options import EnvName, EnvOptions, Seed, SplitName, parse_opt
 from agentgym.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
-    from agentgym.conformance.report import CheckResult
+    from agentgym.conformance.report import CheckResult, Report
     from agentgym.core.env import AgentEnv
 
+_SANDBOX = "sandbox"
 PLAY_WIDTH = 100
 """Longer lines of prose are hard to read, however wide the terminal."""
 
@@ -101,7 +104,13 @@ def _play(world: AgentEnv, task: str | None, seed: int, out: Console) -> None:
 
 
 def check(
-    env: EnvName,
+    env: Annotated[
+        str,
+        typer.Argument(help="An environment's id or short name; see `agentgym envs`. Or the word `sandbox`."),
+    ],
+    backend: Annotated[
+        str | None, typer.Argument(help="After `sandbox`: which one is attacked, process or docker.")
+    ] = None,
     option: EnvOptions = None,
     only: Annotated[
         list[str] | None,
@@ -112,23 +121,42 @@ def check(
 ) -> None:
     """Check that an environment keeps its contract; exits with 1 where it does not.
 
+    `agentgym check sandbox process` tries attacks on a sandbox instead, for real: all of them must fail.
+
     Example: agentgym check household --only semantic
     """
-    from agentgym.conformance.env import check_env
-
     options = parse_options(option)
-    must_be_makeable(env, options)
+    if env != _SANDBOX:
+        if backend is not None:
+            raise UsageError(f"Only `check sandbox` takes a second word, got {backend!r} after {env!r}.")
+        must_be_makeable(env, options)
     prepare_output(report)
     out = console()
-    found = check_env(
-        env, options=options, only=only or None, seed=seed, on_result=lambda result: _show(result, out)
-    )
+    found = _found(env, backend or "process", options, only, seed, lambda result: _show(result, out))
     if report is not None:
         report.write_text(json.dumps(found.to_json(), indent=2) + "\n", "utf-8")
     if not found.passed:
         out.print(f"[bold red]{len(found.failures)} of {len(found.results)} checks failed.[/]")
         raise typer.Exit(1)
-    out.print(f"[green]{found.subject} keeps the contract.[/]")
+    holds = "withstands all attacks" if env == _SANDBOX else "keeps the contract"
+    out.print(f"[green]{found.subject} {holds}.[/]")
+
+
+def _found(
+    env: str,
+    backend: str,
+    options: dict[str, Any],
+    only: list[str] | None,
+    seed: int,
+    on_result: Callable[[CheckResult], None],
+) -> Report:
+    if env == _SANDBOX:
+        from agentgym.conformance.sandbox import check_sandbox
+
+        return check_sandbox(backend, only=only or None, on_result=on_result)
+    from agentgym.conformance.env import check_env
+
+    return check_env(env, options=options, only=only or None, seed=seed, on_result=on_result)
 
 
 def must_be_makeable(env: str, options: dict[str, Any]) -> None:
