@@ -25,6 +25,7 @@ ENTRY_POINT_GROUP = "agentgym.environments"
 
 _SHIPPED: dict[str, str] = {
     "household": "agentgym.environments.household",
+    "webshop": "agentgym.environments.webshop",
     "alfworld": "agentgym.environments.alfworld",
     "bfcl": "agentgym.environments.bfcl",
     "phone": "agentgym.environments.phone",

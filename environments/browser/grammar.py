@@ -103,7 +103,7 @@ def parse(text: str) -> Call:
     """
     if len(text) > MAX_CHARS:
         raise BadAction(f"The action has {len(text)} characters; at most {MAX_CHARS} are read.")
-    found = _CALL.fullmatch(text)
+    found = _CALL.fullmatch(text.encode("utf-8", "replace").decode())
     if found is None:
         raise BadAction(f"{text.strip()!r:.80} is no action. Write one call, such as click(12).")
     name, inside = found.groups()

@@ -146,6 +146,15 @@ class BrowserSession:
         """Return what JavaScript of the world's own gives on the page in front; no agent's script comes here."""
         return self._do(lambda window: window.current.page.evaluate(script, argument))
 
+    def tabs(self) -> tuple[list[str], int]:
+        """Return the addresses of the tabs, and which of them is in front."""
+
+        async def work(window: Window) -> tuple[list[str], int]:
+            addresses = [self.egress.short(tab.page.url) for tab in window.tabs]
+            return addresses, window.tabs.index(window.current)
+
+        return self._do(work)
+
     def cookies(self) -> list[dict[str, Any]]:
         """Return the cookies, as `set_cookies` takes them."""
         return [dict(cookie) for cookie in self._do(lambda window: window.context.cookies())]
