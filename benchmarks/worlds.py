@@ -1,6 +1,6 @@
 """What reinforcement adds to a small policy in other worlds than the household: the quickstart's recipe, elsewhere.
 
-    python -m benchmarks.worlds phone [--seeds 0] [--set KEY=VALUE ...] [--runs DIR]
+    python -m benchmarks.worlds {phone,webshop} [--seeds 0] [--set KEY=VALUE ...] [--runs DIR]
 
 For each seed a transformer from scratch is warmed up on the expert's play and improved by GiGPO, as in
 `agentgym quickstart`; it plays the same `select` tasks before and after, greedily. Prints both success rates and the
@@ -37,6 +37,20 @@ class World:
 
 
 WORLDS = {
+    "webshop": World(
+        {
+            "id": "agentgym/Webshop-v0",
+            "max_turns": 8,
+            "options": {"difficulty": "easy", "results": 4},
+        },
+        (
+            "iterations=16",
+            "warm_start.demonstrations=1600",
+            "warm_start.epochs=4",
+            "warm_start.noise=0.1",
+            "rollout.max_tokens=32",
+        ),
+    ),
     "phone": World(
         {
             "id": "agentgym/Phone-v0",
