@@ -1,0 +1,1 @@
+"""Skills as the field writes them: `SKILL.md` directories (agentskills.io), shared over MCP."""
