@@ -55,21 +55,12 @@ WORLDS = {
         {
             "id": "agentgym/Phone-v0",
             "max_turns": 12,
-            "options": {
-                "templates": [
-                    "settings_switch",
-                    "contacts_favourite",
-                    "clock_alarm_on",
-                    "calendar_reminder",
-                    "notes_pin",
-                    "todo_complete",
-                ]
-            },
+            "options": {"apps": ["Settings"], "difficulty": "easy"},
         },
-        ("iterations=20", "warm_start.demonstrations=2200", "warm_start.epochs=3", "rollout.tasks=8"),
+        ("iterations=12", "warm_start.demonstrations=800", "rollout.tasks=8"),
     ),
 }
-SELECT_TASKS = 150
+SELECT_TASKS = 120
 
 
 def train(world: World, seed: int, runs: Path, name: str, settings: list[str]) -> Run:

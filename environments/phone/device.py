@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agentgym.core.errors import did_you_mean
-from agentgym.environments.phone.actions import Command, Refusal, Target, parse
+from agentgym.environments.phone.actions import Command, Refusal
 from agentgym.environments.phone.app import LONGEST_TEXT, App, Context, Frame, Gone
 from agentgym.environments.phone.store import Store
 from agentgym.environments.phone.ui.layout import STATUS_HEIGHT, Layout, cover_bar, lay_out, page_back
-from agentgym.environments.phone.ui.listing import Element, read_screen
-from agentgym.environments.phone.ui.node import HEIGHT, WIDTH, Node
+from agentgym.environments.phone.ui.listing import Listing, read_screen
+from agentgym.environments.phone.ui.node import SCREEN, Node
 from agentgym.environments.phone.ui.widgets import Icon, Item, Screen
 
 DEEPEST = 24
@@ -26,27 +26,12 @@ class Scene:
     context: Context
     screen: Screen
     layout: Layout
-    elements: Sequence[Element]
-    lines: Sequence[str]
+    listing: Listing
 
     @property
     def root(self) -> Node:
         """The view hierarchy."""
         return self.layout.root
-
-    def named(self, name: str) -> list[Element]:
-        """Return the elements with a name; where none has it exactly, those that have it in other case."""
-        exact = [element for element in self.elements if element.name == name]
-        return exact or [element for element in self.elements if element.name.casefold() == name.casefold()]
-
-    def command(self, verb: str, element: Element) -> str:
-        """Return the action on an element: by its name where that is clear, by its number where not."""
-        written = f"{verb} {element.name}"
-        try:
-            clear = parse(written).target == element.name and len(self.named(element.name)) == 1
-        except Refusal:
-            clear = False
-        return written if clear else f"{verb} {element.number}"
 
 
 class Device:
@@ -112,8 +97,7 @@ class Device:
         frame.first = layout.first
         if self.banner:
             self._cover(layout)
-        elements, lines = read_screen(layout.root)
-        return Scene(context, screen, layout, elements, lines)
+        return Scene(context, screen, layout, read_screen(layout.root))
 
     def _cover(self, layout: Layout) -> None:
         """Put the banner of a notification where the bar is."""
@@ -189,7 +173,7 @@ class Device:
         node.on_hold()
 
     def _swipe(self, command: Command) -> None:
-        point = None if command.target is None else self._point(command.target)
+        point = None if command.target is None else self.scene.listing.point(command.target, SCREEN)
         if point is not None and point[1] < STATUS_HEIGHT and command.direction == "down":
             return self.push(Frame("system", "shade"))
         node = None if point is None else _element_at(self.scene.root, point)
@@ -257,48 +241,25 @@ class Device:
         target = command.target
         if target is None:
             raise Refusal(f"`{command.verb}` needs an element or a point.")
-        point = self._point(target)
+        point = self.scene.listing.point(target, SCREEN)
         node = _element_at(self.scene.root, point)
         if node is None:
             raise Refusal(f"There is nothing to touch at {point[0]} {point[1]}.")
         return node, point
 
-    def _point(self, target: Target) -> tuple[int, int]:
-        if isinstance(target, tuple):
-            x, y = target
-            if not (0 <= x < WIDTH and 0 <= y < HEIGHT):
-                raise Refusal(f"{x} {y} is off the screen, which is {WIDTH} by {HEIGHT} pixels.")
-            return target
-        return self._element(target).node.bounds.centre
-
-    def _element(self, target: int | str) -> Element:
-        elements = self.scene.elements
-        if isinstance(target, int):
-            if not 1 <= target <= len(elements):
-                raise Refusal(f"There is no element {target} here; there are {len(elements)}.")
-            return elements[target - 1]
-        found = self.scene.named(target)
-        if len(found) > 1:
-            numbers = ", ".join(str(element.number) for element in found[:8])
-            raise Refusal(f"{len(found)} elements are called {target[:40]!r}: {numbers}. Use a number.")
-        if not found:
-            guess = did_you_mean(target[:80], [element.name for element in elements])
-            raise Refusal(f"Nothing here is called {target[:40]!r}.{guess}")
-        return found[0]
-
     def admissible(self) -> list[str]:
         """Return every action that would do something now, but `type` with each of all texts."""
-        scene = self.scene
+        listing, layout = self.scene.listing, self.scene.layout
         actions: list[str] = []
-        for element in scene.elements:
+        for element in listing.elements:
             if element.node.is_slider:
-                actions += [scene.command(f"swipe {way}", element) for way in ("left", "right")]
+                actions += [listing.command(f"swipe {way}", element) for way in ("left", "right")]
             elif element.node.clickable:
-                actions.append(scene.command("tap", element))
+                actions.append(listing.command("tap", element))
             if element.node.long_clickable:
-                actions.append(scene.command("long_press", element))
-        actions += ["swipe up"] if scene.layout.more_below else []
-        actions += ["swipe down"] if scene.layout.more_above else []
+                actions.append(listing.command("long_press", element))
+        actions += ["swipe up"] if layout.more_below else []
+        actions += ["swipe down"] if layout.more_above else []
         actions += ["back", "home"] if len(self.stack) > 1 else []
         return actions + [f"open_app {app.name}" for app in self.installed()]
 

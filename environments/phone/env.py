@@ -249,7 +249,7 @@ class PhoneEnv(AgentEnv):
             for way, there in (("above", scene.layout.more_above), ("below", scene.layout.more_below))
             if there
         ]
-        return "\n".join([*lines, *scene.lines, *(f"({each})" for each in more)])
+        return "\n".join([*lines, *scene.listing.lines, *(f"({each})" for each in more)])
 
     def _picture(self) -> NDArray[np.uint8]:
         from agentgym.environments.phone.ui.render import draw

@@ -72,14 +72,14 @@ def slide(name: str, value: int) -> Move:
     """Bring a slider to a value, by swipes of ten where they lead there."""
 
     def move(scene: Scene) -> str | None:
-        found = scene.named(name)
+        found = scene.listing.named(name)
         if not found:
             return _act(scene, "tap", name)
         current, bounds = int(found[0].node.text), found[0].node.bounds
         if (value - current) % 10:
             x = bounds.left + (value * (bounds.right - bounds.left) + 99) // 100
             return f"tap {min(x, bounds.right - 1)} {bounds.centre[1]}"
-        return scene.command(f"swipe {'right' if value > current else 'left'}", found[0])
+        return scene.listing.command(f"swipe {'right' if value > current else 'left'}", found[0])
 
     return move
 
@@ -103,9 +103,9 @@ def _quoted(text: str) -> str:
 
 
 def _act(scene: Scene, verb: str, name: str) -> str | None:
-    found = scene.named(name)
+    found = scene.listing.named(name)
     if found:
-        return scene.command(verb, found[0])
+        return scene.listing.command(verb, found[0])
     row = _row_called(scene.screen, name)
     if row is None:
         return None

@@ -159,7 +159,7 @@ def test_actions_read_alike_in_every_spelling() -> None:
 
 def centre(env: PhoneEnv, name: str) -> str:
     """The tap by coordinates on an element, found in the XML."""
-    elements, _ = read_screen(read_hierarchy(env.hierarchy()))
+    elements = read_screen(read_hierarchy(env.hierarchy())).elements
     (found,) = [element for element in elements if element.name == name]
     return "tap {} {}".format(*found.node.bounds.centre)
 

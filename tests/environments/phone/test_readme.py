@@ -28,7 +28,7 @@ def test_the_code_runs() -> None:
 
 def test_the_transcript_and_its_picture_are_what_happens() -> None:
     actions, texts, screens = play()
-    (transcript,) = _blocks("text")
+    transcript = _blocks("text")[0]
     told = [texts[0], *(f"> {action}\n{text}" for action, text in zip(actions, texts[1:], strict=True))]
     assert transcript == "\n".join(told) + "\n"
     assert f"`{TASK}`" in README

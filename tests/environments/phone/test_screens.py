@@ -107,7 +107,7 @@ def test_bounds_nest_and_elements_do_not_overlap() -> None:
             assert node.bounds.clipped(SCREEN) == node.bounds
             for child in node.children:
                 assert child.bounds.clipped(node.bounds) == child.bounds
-        elements, _ = read_screen(root)
+        elements = read_screen(root).elements
         for number, one in enumerate(elements):
             for other in elements[number + 1 :]:
                 inside = other.node in list(one.node.walk())
@@ -119,8 +119,8 @@ def test_a_hierarchy_reads_back_as_it_was_written() -> None:
         scene = env.device.scene
         again = read_hierarchy(write_hierarchy(scene.root))
         assert write_hierarchy(again) == write_hierarchy(scene.root)
-        assert [element.line() for element in read_screen(again)[0]] == [
-            element.line() for element in scene.elements
+        assert [element.line() for element in read_screen(again).elements] == [
+            element.line() for element in scene.listing.elements
         ]
 
 
