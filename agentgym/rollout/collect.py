@@ -127,7 +127,7 @@ async def collect(
                 for host in hosts:
                     workers.create_task(crew.work(host))
     except* Exception as group:  # noqa: BLE001 - one error is told, not a group of them
-        raise _first(group) from None
+        raise first_error(group) from None
     finally:
         ticking.cancel()
         if nursery is not None:
@@ -250,9 +250,9 @@ async def _tick(monitor: Monitor) -> None:
         await asyncio.sleep(TICK_S)
 
 
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+def first_error(group: BaseExceptionGroup[Exception]) -> Exception:
     """Return the error that ended it all: the first, one of the caller's making before others."""
     errors: list[Exception] = []
     for error in group.exceptions:
-        errors.append(_first(error) if isinstance(error, BaseExceptionGroup) else error)
+        errors.append(first_error(error) if isinstance(error, BaseExceptionGroup) else error)
     return next((error for error in errors if isinstance(error, UsageError)), errors[0])

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from agentgym.core.errors import InferenceFault, UsageError, unknown_name_message
+from agentgym.core.errors import InferenceFault, StoreFault, UsageError, unknown_name_message
 from agentgym.core.policy import Sampling
 from agentgym.core.task import Task
 from agentgym.rollout.collect import EpisodePlan
@@ -115,6 +115,8 @@ class _Endpoints:
                 refusal = error
             except UsageError as error:
                 refusal = Refusal(400, str(error))
+            except StoreFault as error:  # the client's episode is over, and its reward is not the reason
+                refusal = Refusal(500, f"The episode could not be kept: {error}", code="store_fault")
             except InferenceFault as error:
                 refusal = Refusal(503, f"The policy could not answer: {error}", code="inference_fault")
             except Exception as error:  # noqa: BLE001 - a client must get an answer, whatever a policy raises

@@ -12,14 +12,13 @@ from typing import cast
 
 from agentgym.agents.external import Assignment, ExternalAgent, Verdict
 from agentgym.core.errors import (
-    AgentGymError,
     InferenceFault,
     InfrastructureError,
     SandboxFault,
     UsageError,
 )
 from agentgym.core.trace import Episode, Outcome, StopReason
-from agentgym.rollout.collect import EpisodePlan
+from agentgym.rollout.collect import EpisodePlan, first_error
 from agentgym.serving.attempt import Attempt
 from agentgym.serving.gateway import Gateway
 
@@ -38,7 +37,8 @@ async def play_external(
     the agent, unless it names another owner (an `InfrastructureError`) or a call of it was never answered. An
     episode of more than `timeout_s` seconds is truncated, or an inference error where the policy was being waited
     for. An agent that neither returns a verdict nor has it posted leaves its episode without a score. Raises the
-    `UsageError` of an agent, such as for a reward that was given twice.
+    `UsageError` of an agent, such as for a reward that was given twice, and the first failure of the gateway's
+    `on_episode`.
     """
     if concurrency < 1:
         raise UsageError(f"play_external needs a concurrency of at least 1, got {concurrency}.")
@@ -57,8 +57,8 @@ async def play_external(
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(play(plan)) for plan in plans]
-    except* AgentGymError as errors:
-        raise errors.exceptions[0] from None
+    except* Exception as errors:  # noqa: BLE001 - one error is told, not a group of them
+        raise first_error(errors) from None
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
     return [task.result() for task in tasks]
@@ -91,16 +91,17 @@ async def _play(
     playing = asyncio.ensure_future(agent(assignment))
     try:
         await asyncio.wait({playing}, timeout=timeout_s)
-        if playing.done():
-            _judge(attempt, playing.result())
-        else:  # told before the agent is stopped and its call given up
+        if not playing.done():  # told before the agent is stopped and its call given up
             outcome = Outcome.INFERENCE_ERROR if attempt.waiting else Outcome.TRUNCATED
             attempt.end(outcome, StopReason.TIME_LIMIT, f"The agent took longer than {timeout_s:g} s.")
+        elif isinstance(failure := playing.exception(), Exception) and not isinstance(failure, UsageError):
+            # Whatever the agent raises ends this episode alone; what ending it raises is not the agent's.
+            attempt.end(_owner(failure), StopReason.ERROR, _report(failure, gateway.token))
+        else:
+            _judge(attempt, playing.result())
     except (UsageError, asyncio.CancelledError):
         attempt.end(Outcome.CANCELLED, StopReason.CANCELLED, "The collection of episodes was stopped.")
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, it ends this episode alone
-        attempt.end(_owner(error), StopReason.ERROR, _report(error, gateway.token))
     finally:
         playing.cancel()
         await asyncio.wait({playing})

@@ -9,6 +9,7 @@ warm_start/            the model before reinforcement
 checkpoints/           see `agentgym.training.checkpoint`
 evaluations/           before.json, after.json, and select-000010.json ...
 learning_curve.png
+tensorboard/           the metrics and timing once more, for TensorBoard
 offending/             the micro-batch that stopped the run, where a number was none
 failures.jsonl         attempts at episodes that failed by no fault of the agent and were played again
 stalls/                the stacks of every thread and task, where rollouts stood still
@@ -103,6 +104,11 @@ class Run:
     def learning_curve(self) -> Path:
         """The picture."""
         return self.path / "learning_curve.png"
+
+    @property
+    def curves(self) -> Path:
+        """Where TensorBoard finds the metrics."""
+        return self.path / "tensorboard"
 
     @property
     def offending(self) -> Path:

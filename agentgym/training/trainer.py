@@ -38,6 +38,7 @@ from agentgym.training.checkpoint import (
     save_checkpoint,
 )
 from agentgym.training.critics.judge import Judge
+from agentgym.training.curves import Curves
 from agentgym.training.data import Demonstrated, Recorded
 from agentgym.training.demonstrated import DemonstratedEpisodes
 from agentgym.training.drift import with_drift
@@ -126,10 +127,11 @@ class Trainer:
         self.progress.stage("reinforcement", self.recipe.iterations)
         for _ in range(learner.iteration):
             self.progress.advance()
-        with EpisodeWriter(store, self.run.name) as writer:
+        curves = Curves(self.run.curves, learner.iteration)
+        with EpisodeWriter(store, self.run.name) as writer, curves:
             while learner.iteration < self.recipe.iterations:
                 evaluations.select(learner.iteration)
-                self._iterate(store, writer, rollouts, loaded, learner, policy)
+                self._iterate(store, writer, curves, rollouts, loaded, learner, policy)
         evaluations.select(learner.iteration)
         evaluations.heldout("after")
         plot_learning_curve(self.run)
@@ -197,6 +199,7 @@ class Trainer:
         self,
         store: Store,
         writer: EpisodeWriter,
+        curves: Curves,
         rollouts: Source,
         loaded: LoadedModel,
         learner: Learner,
@@ -229,6 +232,7 @@ class Trainer:
             "learned_tokens_per_s": metrics["computed_tokens"] / (learned - played),
         }
         self.run.append("timing.jsonl", iteration, timing)
+        curves.log(iteration, metrics=metrics, timing=timing)
         self.progress.advance(f"success {metrics['success']:.0%}")
         self.progress.iteration(iteration, metrics, timing)
 

@@ -409,6 +409,21 @@ def test_idle_attempts_go_on_being_ended_when_their_episodes_cannot_be_kept() ->
     assert disk.given == ["one/1", "two/1"]
 
 
+def test_a_reward_whose_episode_cannot_be_kept_does_not_blame_the_policy() -> None:
+    disk = FullDisk()
+
+    async def use(http: Http, policy: Scripted) -> None:
+        await http.chat("one", "a")
+        answer = await http.reward("one", 1)
+        error = error_of(answer)
+        assert (answer.status_code, error["code"]) == (500, "store_fault")
+        assert error["message"].startswith("The episode could not be kept: no room for one/1")
+        assert (await http.gateway.episode("one")).outcome is Outcome.SUCCESS
+
+    serve(echo, use, on_episode=disk)
+    assert disk.given == ["one/1"]
+
+
 def test_a_conversation_that_is_too_long() -> None:
     async def use(http: Http, policy: Scripted) -> Episode:
         await http.chat("one", "a")

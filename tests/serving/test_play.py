@@ -15,7 +15,7 @@ import openai
 import pytest
 
 from agentgym.agents.external import Assignment, ExternalAgent, ProgramAgent, Verdict
-from agentgym.core.errors import EnvironmentFault, InferenceFault, SandboxFault, UsageError
+from agentgym.core.errors import EnvironmentFault, InferenceFault, SandboxFault, StoreFault, UsageError
 from agentgym.core.task import Split, Task
 from agentgym.core.trace import Episode, Outcome, StopReason
 from agentgym.rollout.collect import EpisodePlan, plan_groups
@@ -220,3 +220,29 @@ def test_a_program_that_fails_or_hangs(tmp_path: Path) -> None:
     assert not mark.exists(), "its children are killed with it"
     with pytest.raises(UsageError, match="no program 'no-such-program'"):
         ProgramAgent(["no-such-program"])
+
+
+def test_an_episode_that_cannot_be_kept_is_no_failure_of_the_agent() -> None:
+    def full(episode: Episode) -> None:
+        raise StoreFault(f"no room for {episode.id}")
+
+    def rewarding(assignment: Assignment) -> Verdict:
+        call(assignment, "hello")
+        return Verdict(1.0)
+
+    async def use(http: Http, policy: Scripted) -> list[Episode]:
+        return await play_external(PLANS[:1], rewarding, http.gateway, concurrency=4)
+
+    with pytest.raises(StoreFault, match=f"no room for {PLANS[0].episode_id}"):
+        serve(echo, use, on_episode=full)
+
+
+def test_whatever_keeping_an_episode_raises_is_told_as_it_is() -> None:
+    def broken(episode: Episode) -> None:
+        raise ZeroDivisionError(episode.id)
+
+    async def use(http: Http, policy: Scripted) -> list[Episode]:
+        return await play_external(PLANS[:1], raising(OSError("the agent's")), http.gateway, concurrency=4)
+
+    with pytest.raises(ZeroDivisionError, match=PLANS[0].episode_id):
+        serve(echo, use, on_episode=broken)
