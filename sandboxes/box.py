@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from agentgym.core.errors import NotForkableError, SandboxFault, UsageError
-from agentgym.core.sandbox import MEBIBYTE, WORK, KilledBy, Result, SandboxSpec
+from agentgym.core.sandbox import MEBIBYTE, WORK, KilledBy, Result, SandboxSpec, can_be_told
 from agentgym.sandboxes.files import inside, pack
 from agentgym.sandboxes.running import Channel, Finished, finish
 from agentgym.sandboxes.shell import START, BoxShell
@@ -19,6 +19,8 @@ from agentgym.sandboxes.shell import START, BoxShell
 _PATIENCE_S = 60.0
 """For the box's own programs, which move files."""
 _NOT_FOUND = (126, 127)
+_READ = '[ -f "$1" ] || { echo "No such file" >&2; exit 1; }; exec cat "$1"'
+"""Pipes and devices, which may have no end, are no files."""
 _UNPACK = "tar -x -f -"
 _REPLACE = f"find {WORK} -mindepth 1 -delete && {_UNPACK}"
 
@@ -71,7 +73,7 @@ class Box(ABC):
             await self._must_have(argv[0])
         found: dict[str, bytes] = {}
         for path, clean in wanted.items():
-            read = await self._own(["cat", "--", clean], output_bytes=self._spec.disk_bytes)
+            read = await self._read(clean)
             if read.ended.exit_code == 0 and read.killed_by is None:
                 found[path] = read.stdout
         return Result(done.ended.exit_code, done.stdout, done.stderr, done.usage, done.killed_by, found)
@@ -95,7 +97,7 @@ class Box(ABC):
 
     async def download(self, path: str) -> bytes:
         """Return a file's contents; see `Sandbox.download`."""
-        done = await self._own(["cat", "--", inside(path)], output_bytes=self._spec.disk_bytes)
+        done = await self._read(inside(path))
         if done.killed_by is KilledBy.OUTPUT:
             raise UsageError(f"{path!r} in the sandbox is larger than its {self._spec.disk_bytes:,} bytes.")
         if not _succeeded(done):
@@ -142,6 +144,9 @@ class Box(ABC):
         """Remove the box."""
         await self.close()
 
+    async def _read(self, path: str) -> Finished:
+        return await self._own(["sh", "-c", _READ, "sh", f"./{path}"], output_bytes=self._spec.disk_bytes)
+
     async def _must_have(self, interpreter: str) -> None:
         """Raise `UsageError` where the image has no such interpreter: not the fault of what was to run."""
         if not _succeeded(await self._own(["sh", "-c", 'command -v "$1"', "sh", interpreter])):
@@ -168,9 +173,9 @@ def fault(backend: str, what: str) -> SandboxFault:
 
 
 def _must_be_words(argv: Sequence[str]) -> None:
-    if isinstance(argv, str) or not argv or any("\0" in word for word in argv) or not argv[0]:
+    if isinstance(argv, str) or not argv or not all(map(can_be_told, argv)) or not argv[0]:
         raise UsageError(
-            f"A sandbox runs a list of words, such as ['python3', 'tool.py'], without NUL; got {argv!r}."
+            f"A sandbox runs a list of words, such as ['python3', 'tool.py'], without NUL or half characters; got {argv!r}."
         )
 
 

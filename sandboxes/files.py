@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from agentgym.core.errors import UsageError
-from agentgym.core.sandbox import WORK
+from agentgym.core.sandbox import WORK, can_be_told
 
 
 def inside(path: str) -> str:
@@ -21,7 +21,7 @@ def inside(path: str) -> str:
     'data/a.txt'
     """
     pure = PurePosixPath(path)
-    if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in path:
+    if not pure.parts or pure.is_absolute() or ".." in pure.parts or not can_be_told(path):
         raise UsageError(
             f"A file's path in a sandbox is relative to {WORK} and stays in it, without '..'; got {path!r}."
         )

@@ -58,11 +58,14 @@ def enter(
     holder: int,
     host_user: int,
     cgroup: Cgroup | None,
-    descriptors: tuple[int, int],
+    descriptors: tuple[int, int, int],
     argv: Sequence[str],
 ) -> list[str]:
-    """Return the command of a program; `descriptors` are those of the filter and of bubblewrap's status."""
-    filter_end, status_end = map(str, descriptors)
+    """Return the command of a program.
+
+    `descriptors` are those of the filter, of what `variables` returns, and of bubblewrap's status.
+    """
+    filter_end, variables_end, status_end = map(str, descriptors)
     join = ["sh", "-c", _JOIN, "sh", *cgroup.doors, "--"] if cgroup else []
     nsenter = ["nsenter", f"--target={holder}", "--mount"]
     if host_user:
@@ -81,18 +84,18 @@ def enter(
         *("--bind", f"{STORE}/work", WORK, "--bind", f"{STORE}/tmp", "/tmp", "--bind", f"{STORE}/shm", STORE),
         *("--remount-ro", "/dev", "--remount-ro", "/"),
         *("--chdir", WORK, "--hostname", "box", "--uid", str(spec.user), "--gid", str(spec.user)),
-        *("--cap-drop", "ALL", "--clearenv"),
-        *(word for name, value in environment(spec).items() for word in ("--setenv", name, value)),
+        *("--cap-drop", "ALL", "--clearenv", "--args", variables_end),
         *("--", "prlimit", f"--nproc={spec.pids + 1}", "--", *argv),
     ]
 
 
-def environment(spec: SandboxSpec) -> dict[str, str]:
-    """Return the environment variables of the programs."""
+def variables(spec: SandboxSpec) -> bytes:
+    """Return the environment as options of bubblewrap's `--args`: on a command line everybody could read it."""
     own = "" if spec.image else interpreter()
     path = "/usr/local/bin:/usr/bin:/bin"
     basic = {"PATH": f"{own}/bin:{path}" if own else path, "HOME": WORK, "LANG": "C.UTF-8"}
-    return basic | dict(spec.environment)
+    words = [f"--setenv\0{name}\0{value}\0" for name, value in (basic | dict(spec.environment)).items()]
+    return "".join(words).encode()
 
 
 def _limits(spec: SandboxSpec, *, with_memory: bool) -> list[str]:

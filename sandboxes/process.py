@@ -17,7 +17,7 @@ from agentgym.core.errors import SandboxFault, UsageError
 from agentgym.core.sandbox import SandboxSpec
 from agentgym.sandboxes.box import Box, fault
 from agentgym.sandboxes.cgroups import Cgroup
-from agentgym.sandboxes.namespaces import enter, hold
+from agentgym.sandboxes.namespaces import enter, hold, variables
 from agentgym.sandboxes.running import finish
 from agentgym.sandboxes.spawning import Process
 
@@ -83,10 +83,10 @@ class ProcessSandbox(Box):
             raise fault(self.backend, "the process that holds its files has ended")
         holder, cgroup = self._holder.pid, self._cgroup
 
-        def command(filter_end: int, status_end: int) -> list[str]:
-            return enter(self._spec, holder, self._host_user, cgroup, (filter_end, status_end), argv)
+        def command(descriptors: tuple[int, int, int]) -> list[str]:
+            return enter(self._spec, holder, self._host_user, cgroup, descriptors, argv)
 
-        return Process(command, self._spec.cpu_s, cgroup)
+        return Process(command, variables(self._spec), self._spec.cpu_s, cgroup)
 
     async def close(self) -> None:
         """End everything in the box and remove it."""

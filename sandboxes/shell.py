@@ -50,7 +50,7 @@ class BoxShell:
             mark = f"agentgym-{secrets.token_hex(16)}"
             # `command` keeps the shell alive where a special builtin fails, such as `eval` on a syntax error.
             line = f"command eval {shlex.quote(command)} </dev/null\nprintf '%s %d\\n' {mark} $?\n"
-            await self._channel.write(line.encode("utf-8", "surrogateescape"))
+            await self._channel.write(line.encode("utf-8", "replace"))
             killed_by: KilledBy | None = None
             exit_code: int | None = None
             try:

@@ -23,38 +23,37 @@ _CHUNK = 1 << 16
 _SIGXCPU = 128 + signal.SIGXCPU
 _SIGKILL = 128 + signal.SIGKILL
 
-Command = Callable[[int, int], Sequence[str]]
-"""Makes the command line, given the descriptors of the filter and of bubblewrap's status."""
+Command = Callable[[tuple[int, int, int]], Sequence[str]]
+"""Makes the command line, given the descriptors of the filter, of the variables, and of bubblewrap's status."""
 
 
 class Process:
     """A `Channel` of a process that this one started, with bubblewrap somewhere down its chain of `exec`."""
 
-    def __init__(self, command: Command, cpu_s: int, cgroup: Cgroup | None) -> None:
+    def __init__(self, command: Command, variables: bytes, cpu_s: int, cgroup: Cgroup | None) -> None:
         self._cpu_s = cpu_s
         self._cgroup = cgroup
         self._before = cgroup.read() if cgroup else Reading()
         self._status, status_end = os.pipe()
-        filter_end = os.memfd_create("seccomp")
+        descriptors = (_written(program()), _written(variables), status_end)
         try:
-            os.pwrite(filter_end, program(), 0)
             self._process = Popen(
-                command(filter_end, status_end),
+                command(descriptors),
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=PIPE,
                 bufsize=0,
                 env={"PATH": os.defpath},
                 cwd="/",
-                pass_fds=(filter_end, status_end),
+                pass_fds=descriptors,
                 start_new_session=True,
             )
         except BaseException:
             os.close(self._status)
             raise
         finally:
-            os.close(filter_end)
-            os.close(status_end)
+            for descriptor in descriptors:
+                os.close(descriptor)
         self._watched = os.pidfd_open(self._process.pid)
         self._told: dict[str, Any] = {}
         self._errors = bytearray()
@@ -182,6 +181,13 @@ class Process:
                 said += data
         for line in said.splitlines():
             self._told |= json.loads(line)
+
+
+def _written(data: bytes) -> int:
+    """Return a descriptor of a file in memory, to be read from its beginning."""
+    descriptor = os.memfd_create("agentgym")
+    os.pwrite(descriptor, data, 0)
+    return descriptor
 
 
 def _parent(pid: int) -> int | None:

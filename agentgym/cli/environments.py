@@ -130,6 +130,8 @@ def check(
         if backend is not None:
             raise UsageError(f"Only `check sandbox` takes a second word, got {backend!r} after {env!r}.")
         must_be_makeable(env, options)
+    elif options:
+        raise UsageError("`check sandbox` takes no options of an environment; leave --option out.")
     prepare_output(report)
     out = console()
     found = _found(env, backend or "process", options, only, seed, lambda result: _show(result, out))

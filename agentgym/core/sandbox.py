@@ -133,11 +133,19 @@ class SandboxSpec:
                 f"network={self.network!r}, allowed_hosts={self.allowed_hosts!r}."
             )
         for name, value in self.environment.items():
-            if not name or "=" in name or "\0" in name + value:
+            if not name or "=" in name or not can_be_told(name + value):
                 raise ConfigError(
                     f"{name!r} cannot be an environment variable of a sandbox: its name may hold no '=', and "
-                    "neither name nor value a NUL."
+                    "neither name nor value a NUL or half a character."
                 )
+
+
+def can_be_told(word: str) -> bool:
+    """Whether the system takes a text as a name or an argument: it holds no NUL and no half of a character."""
+    try:
+        return b"\0" not in word.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 class Shell(Protocol):

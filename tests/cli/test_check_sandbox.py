@@ -17,6 +17,7 @@ def test_wrong_words_are_told(cli: Cli) -> None:
     for words, told in (
         (["sandbox", "proces"], "Did you mean 'process'"),
         (["sandbox", "process", "--only", "nothing"], "Unknown attack 'nothing'"),
+        (["sandbox", "process", "--option", "a=1"], "leave --option out"),
         (["household", "docker"], "Only `check sandbox` takes a second word"),
     ):
         done = cli("check", *words)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
+import tarfile
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentgym.core.errors import ConfigError, StepError, UnknownNameError, UsageError
 from agentgym.core.sandbox import KilledBy, Sandbox, SandboxSpec
 from agentgym.sandboxes.backends import sandbox
+from agentgym.sandboxes.files import inside as clean_path
+from agentgym.sandboxes.files import pack
 
 ECHO = "import json, sys; json.dump({'twice': json.load(sys.stdin)['x'] * 2}, sys.stdout)"
 SPEC = SandboxSpec(
@@ -48,8 +58,10 @@ def test_programs_take_and_give_streams_and_files(backend: str) -> None:
         assert (await box.run(["./script"], files={"script": b"#!/bin/sh\npwd"})).text == "/work\n"
         assert (await box.run(["no-such-program"])).exit_code == 127
         assert (await box.run(["sh", "-c", "kill -9 $$"])).exit_code == 128 + 9
-        await box.upload({"b": b"2"})
-        assert await box.download("b") == b"2"
+        await box.upload({"b": b"2", "-": b"3"})
+        assert (await box.download("b"), await box.download("-")) == (b"2", b"3")
+        piped = await box.run(["mkfifo", "pipe"], fetch=["pipe", "b"])
+        assert piped.files == {"b": b"2"}, "what may have no end is not waited for"
         big = await box.run(["sh", "-c", "head -c 9000 | wc -c"], stdin=b"x" * 3_000_000)
         assert big.text.strip() == "9000", "what is not read is dropped"
 
@@ -58,7 +70,7 @@ def test_programs_take_and_give_streams_and_files(backend: str) -> None:
 
 def test_limits_end_programs_by_name(backend: str) -> None:
     async def use(box: Sandbox) -> None:
-        slow = await box.run(["sh", "-c", "trap '' TERM; echo began; sleep 60"], timeout_s=0.7)
+        slow = await box.run(["sh", "-c", "trap '' TERM; echo began; sleep 60"], timeout_s=2)
         assert (slow.killed_by, slow.stdout) == (KilledBy.WALL_TIME, b"began\n")
         busy = await box.run(["sh", "-c", "while :; do :; done"])
         assert busy.killed_by is KilledBy.CPU_TIME
@@ -133,7 +145,7 @@ def test_programs_run_beside_each_other_and_end_when_cancelled(backend: str) -> 
 
 def test_what_is_asked_for_wrongly_is_told(backend: str) -> None:
     async def use(box: Sandbox) -> None:
-        for path in ("../up", "/etc/passwd", "", "a/../../b", "nul\0"):
+        for path in ("../up", "/etc/passwd", "", "a/../../b", "nul\0", "half\ud800"):
             with pytest.raises(UsageError, match="relative to /work"):
                 await box.upload({path: b""})
             with pytest.raises(UsageError, match="relative to /work"):
@@ -142,8 +154,9 @@ def test_what_is_asked_for_wrongly_is_told(backend: str) -> None:
             await box.download("nothing")
         with pytest.raises(UsageError, match="raise disk_bytes"):
             await box.upload({"big": bytes(5 << 20)})
-        with pytest.raises(UsageError, match="list of words"):
-            await box.run("ls")
+        for words in ("ls", [], [""], ["ls", "nul\0"], ["ls", "half\ud800"]):
+            with pytest.raises(UsageError, match="list of words"):
+                await box.run(words)
         with pytest.raises(UsageError, match="timeout_s"):
             await box.run(["ls"], timeout_s=0)
         with pytest.raises(UsageError, match=r"has no python9\.9"):
@@ -152,6 +165,38 @@ def test_what_is_asked_for_wrongly_is_told(backend: str) -> None:
             await box.restore(b"no archive")
 
     inside(backend, use)
+
+
+def test_the_environment_is_what_the_spec_says_and_no_more(backend: str) -> None:
+    async def use(box: Sandbox) -> None:
+        seen = (await box.run(["env"])).text.splitlines()
+        assert "GREETING=hello = wörld" in seen
+        assert {line.partition("=")[0] for line in seen} <= {
+            "PATH",
+            "HOME",
+            "LANG",
+            "PWD",
+            "HOSTNAME",
+            "GREETING",
+        }
+        secret = f"for f in /proc/[0-9]*/cmdline; do grep -a wörld $f; done; cat /proc/{os.getpid()}/environ"
+        assert "hello" not in (await box.run(["sh", "-c", secret])).text
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                assert b"hello = w" not in file.read_bytes(), "on the host's command lines"
+
+    inside(backend, use, replace(SPEC, environment={"GREETING": "hello = wörld"}))
+
+
+@given(st.text(st.characters(), max_size=300))
+def test_a_path_that_is_taken_stays_inside(path: str) -> None:
+    try:
+        clean = clean_path(path)
+    except UsageError:
+        return
+    assert os.path.normpath(f"/work/{clean}").startswith("/work/")
+    with tarfile.open(fileobj=io.BytesIO(pack({path: b"x"}))) as archive:
+        assert archive.getnames() == [clean]
 
 
 def test_specs_that_make_no_sense_are_refused() -> None:
@@ -163,6 +208,7 @@ def test_specs_that_make_no_sense_are_refused() -> None:
         {"network": "allowlist"},
         {"allowed_hosts": ("example.org",)},
         {"environment": {"A=B": "c"}},
+        {"environment": {"A": "half\ud800"}},
     ):
         with pytest.raises(ConfigError, match=next(iter(wrong)).partition("_")[0]):
             SandboxSpec(**wrong)  # pyright: ignore[reportArgumentType]

@@ -68,6 +68,8 @@ class Host:
         self.victim.kill()
         self.victim.wait()
         for server in self._servers:
+            with suppress(OSError):  # it wakes the thread that waits, and complains where nobody is connected
+                server.shutdown(socket.SHUT_RDWR)
             server.close()
         os.close(self._descriptor)
         _libc().shmctl(self._segment_id(), _SHM_REMOVE, None)
@@ -136,7 +138,10 @@ def _answer(server: socket.socket, kind: int, token: bytes) -> None:
     while True:
         try:
             if kind == socket.SOCK_DGRAM:
-                server.sendto(token, server.recvfrom(100)[1])
+                _, sender = server.recvfrom(100)
+                if sender is None:  # shut down
+                    return
+                server.sendto(token, sender)
             else:
                 peer, _ = server.accept()
                 with peer:
