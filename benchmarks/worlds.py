@@ -57,10 +57,15 @@ WORLDS = {
             "max_turns": 12,
             "options": {"apps": ["Settings"], "difficulty": "easy"},
         },
-        ("iterations=12", "warm_start.demonstrations=800", "rollout.tasks=8"),
+        (
+            "iterations=12",
+            "warm_start.demonstrations=800",
+            "rollout.tasks=8",
+            "evaluation.select_tasks=120",
+        ),
     ),
 }
-SELECT_TASKS = 120
+SELECT_TASKS = 150
 
 
 def train(world: World, seed: int, runs: Path, name: str, settings: list[str]) -> Run:
