@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from agentgym.core.errors import SandboxFault, UsageError
 from agentgym.core.sandbox import Sandbox, SandboxSpec
 from agentgym.sandboxes.backends import sandbox
-from agentgym.sandboxes.daemon import LABEL, connect, reap
+from agentgym.sandboxes.daemon import OWNER, connect, owner, reap
 from agentgym.sandboxes.imaging import base_image, build
 from agentgym.sandboxes.pool import WarmPool
 
@@ -73,15 +74,17 @@ def test_dead_runs_are_cleared_away_and_live_ones_are_not() -> None:
     assert process.stdout is not None
     try:
         assert process.stdout.readline() == b"box\n"
-        mine = client.containers.list(filters={"label": f"{LABEL}=box"})
-        assert len(mine) >= 1
-        assert reap(client) == []
+        (made,) = boxes(process.pid)
+        reap(client)
+        assert boxes(process.pid) == {made}
+        name = owner(process.pid)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
-    assert len(reap(client)) == 1
-    assert reap(client) == []
+    reap(client)  # or a test beside this one, which has just begun
+    left = client.containers.list(all=True, filters={"label": f"{OWNER}={name}"}, ignore_removed=True)
+    assert [container.id for container in left if container.status != "removing"] == []
 
 
 @pytest.mark.usefixtures("docker_daemon")
@@ -152,14 +155,14 @@ def test_a_program_killed_with_another_is_a_fault_and_no_result() -> None:
 @pytest.mark.usefixtures("docker_daemon")
 def test_boxes_are_made_ahead_and_used_once() -> None:
     async def main() -> None:
-        before = boxes()
+        before = boxes(os.getpid())
         async with WarmPool(SandboxSpec(), 2) as pool:
-            assert len(boxes() - before) == 2
+            assert len(boxes(os.getpid()) - before) == 2
             async with pool.sandbox() as one, pool.sandbox() as other:
                 await asyncio.gather(leave(one), leave(other))
             async with pool.sandbox() as third:
                 assert not (await third.run(["test", "-e", "mark"])).ok
-        assert boxes() == before
+        assert boxes(os.getpid()) == before
         with pytest.raises(UsageError, match="closed"):
             async with pool.sandbox():
                 pass
@@ -172,6 +175,8 @@ async def leave(box: Sandbox) -> None:
     await box.upload({"mark": b""})
 
 
-def boxes() -> set[str]:
-    found = connect().containers.list(all=True, filters={"label": f"{LABEL}=box"}, ignore_removed=True)
+def boxes(pid: int) -> set[str]:
+    """The containers that a process made: other tests have theirs at the same time."""
+    label = f"{OWNER}={owner(pid)}"
+    found = connect().containers.list(all=True, filters={"label": label}, ignore_removed=True)
     return {str(container.id) for container in found}

@@ -42,11 +42,8 @@ def held_groups() -> list[Path]:
     return list(Path("/sys/fs/cgroup").glob(f"*/agentgym/{os.getpid()}-*"))
 
 
-def listed() -> list[list[str]]:
-    """This process's open files, and what lies in shared memory."""
-    return [
-        sorted(entry.name for entry in Path(folder).iterdir()) for folder in ("/proc/self/fd", "/dev/shm")
-    ]
+def open_files() -> list[str]:
+    return sorted(entry.name for entry in Path("/proc/self/fd").iterdir())
 
 
 def children() -> set[int]:
@@ -57,19 +54,21 @@ def children() -> set[int]:
 
 
 def test_a_box_leaves_nothing() -> None:
-    before = children(), listed()
+    before = children(), open_files()
 
     async def main() -> None:
         async with ProcessSandbox(SandboxSpec()) as box:
-            await box.run(["sh", "-c", "sleep 60 & touch /tmp/a /dev/shm/b"])
+            await box.run(["sh", "-c", "sleep 60 & touch /tmp/agentgym-left /dev/shm/agentgym-left"])
             shell = await box.shell()
             await shell.run("sleep 60 &")
             assert held_groups()
             assert children() != before[0]
-            assert listed()[1] == before[1][1]
+            assert (await box.run(["ls", "/tmp", "/dev/shm"])).text.count("agentgym-left") == 2
+            assert not Path("/tmp/agentgym-left").exists()
+            assert not Path("/dev/shm/agentgym-left").exists()
 
     asyncio.run(main())
-    assert (children(), listed()) == before
+    assert (children(), open_files()) == before
     assert held_groups() == []
 
 
