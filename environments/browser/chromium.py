@@ -28,6 +28,8 @@ ARGUMENTS = (
     "--force-color-profile=srgb",
     "--font-render-hinting=none",
     "--hide-scrollbars",
+    # What a key scrolls is there at once, not some frames later.
+    "--disable-smooth-scrolling",
 )
 
 

@@ -16,10 +16,11 @@ from agentgym.core.errors import StepError, TaskError, UsageError, did_you_mean
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task, content_hash
 from agentgym.environments.browser.egress import Egress
-from agentgym.environments.browser.grammar import BadAction, parse
+from agentgym.environments.browser.grammar import BadAction, Call, parse
 from agentgym.environments.browser.session import BrowserSession, Done, Sight
 from agentgym.environments.browser.tree import Element
 from agentgym.environments.miniwob import scripts
+from agentgym.environments.miniwob.actions import PageActions
 from agentgym.environments.miniwob.experts.view import View
 from agentgym.environments.miniwob.oracle import next_action
 from agentgym.environments.miniwob.tasks import MiniwobSuite, html_folder
@@ -32,6 +33,7 @@ _MOST_SHAPES = 50
 _PATIENCE_S = 10.0
 _KIND = "agentgym miniwob 1"
 """What a snapshot begins with."""
+_AWAY = Call("mouse_move", (0, 0))
 _ELSEWHERE = {"goto", "go_back", "go_forward", "new_tab", "tab_focus", "tab_close"}
 
 
@@ -76,7 +78,7 @@ class MiniwobEnv(AgentEnv):
             raise UsageError(f"These pages have no tasks in split {split.value!r}; choose others.")
         text, picture = Utf8Text(), gym.spaces.Box(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
         self.observation_space = gym.spaces.Dict({"text": text, "image": picture}) if screenshots else text
-        self.action_space = Utf8Text()
+        self.action_space = PageActions(WIDTH, HEIGHT)
         egress = Egress.below(html_folder())
         self._browser = BrowserSession(
             egress, size=(WIDTH, HEIGHT), timeout_s=_PATIENCE_S, script=scripts.CLOCK
@@ -210,6 +212,7 @@ class MiniwobEnv(AgentEnv):
     def _start(self, task: Task) -> tuple[Observation, dict[str, Any]]:
         self._task = task
         self._actions = []
+        self._browser.act(_AWAY)  # a page that loads below the pointer is hovered over from the start
         self._browser.open(f"/miniwob/{task.task_type}.html")
         self._utterance = str(self._browser.evaluate(scripts.BEGIN, task.seed))
         self._over = False

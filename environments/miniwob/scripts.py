@@ -48,7 +48,7 @@ it only means "after this". What is drawn at random before a seed is set is alwa
 BEGIN = """async seed => {
   if (!window.agentgym || typeof core === "undefined" || !core.cover_div) return null;
   const style = document.createElement("style");
-  style.textContent = "#reward-display, #click-canvas, #sync-task-cover { display: none !important; }";
+  style.textContent = "#reward-display, #click-canvas, #sync-task-cover { display: none !important; } html { overflow: hidden; }";
   document.head.appendChild(style);
   Math.seedrandom(seed);
   core.startEpisodeReal();
@@ -73,7 +73,7 @@ STATE = """() => {
   const walk = node => {
     if (node.nodeType === Node.TEXT_NODE) { nodes.push(node.data); return; }
     if (node.nodeType !== Node.ELEMENT_NODE || ours.has(node.id) || /^(SCRIPT|STYLE)$/.test(node.tagName)) return;
-    nodes.push([node.tagName, [...node.attributes].map(a => [a.name, a.value]), fields.map(f => node[f] ?? null),
+    nodes.push([node.tagName, [...node.attributes].map(a => [a.name, a.value]).sort(), fields.map(f => node[f] ?? null),
       node === document.activeElement]);
     for (const child of node.childNodes) walk(child);
     nodes.push(0);

@@ -16,6 +16,7 @@ import pytest
 
 import agentgym
 from agentgym.agents.scripted import OracleAgent
+from agentgym.agents.toolcalling import ToolCallingAgent
 from agentgym.conformance import check_env
 from agentgym.core.env import Action
 from agentgym.core.errors import TaskError, UnknownNameError, UsageError
@@ -26,8 +27,10 @@ from agentgym.environments import bfcl
 from agentgym.environments.bfcl import SPEC, official
 from agentgym.environments.bfcl.env import BfclEnv
 from agentgym.rollout.collect import collect, plan_groups
+from tests.agents.playing import Parrot, call
 
 SUITE = SPEC.suite()
+QUESTION = "Create a file name based on the number of byte used. It should be in 'number.pdf' format."
 README = Path(bfcl.__file__).with_name("README.md").read_text("utf-8")
 
 
@@ -235,6 +238,30 @@ def test_rollouts_play_it() -> None:
     )
     assert [episode.outcome for episode in episodes] == [Outcome.SUCCESS] * 16
     assert all(turn.valid for episode in episodes for turn in episode.turns)
+
+
+def test_an_agent_with_tools_talks_with_the_user() -> None:
+    policy = Parrot(
+        "There is no tool that measures a folder.",
+        call("cd", folder="VisionX"),
+        call("dv", human_readable=True),
+        call("du", human_readable=True),
+        "It is 79 bytes.",
+        call("touch", file_name="79.pdf"),
+        "Done.",
+        call("echo", content=QUESTION, file_name="79.pdf"),
+        "Done.",
+    )
+    plans = plan_groups([SUITE.task("multi_turn_miss_func_29")], 1, label="bfcl", seed=0)
+    agent = ToolCallingAgent(policy)
+    (episode,) = asyncio.run(
+        collect(plans, agent, lambda: SPEC.make(Split.TRAIN), concurrency=1, max_turns=20)
+    )
+    assert (episode.outcome, episode.score) == (Outcome.SUCCESS, 1.0)
+    assert [turn.valid for turn in episode.turns] == [True, True, False, *[True] * 6]
+    assert "du" not in [tool.name for tool in policy.requests[0].tools]
+    asked = [message.content for message in policy.requests[1].messages]
+    assert '"name": "du"' in asked[-1]
 
 
 def _action(text: str) -> Action:

@@ -17,7 +17,9 @@ from agentgym.conformance.subject import Limits
 from agentgym.core.errors import TaskError, UnknownNameError, UsageError
 from agentgym.core.task import Split, Task
 from agentgym.environments import miniwob
+from agentgym.environments.browser.grammar import parse
 from agentgym.environments.miniwob import SPEC
+from agentgym.environments.miniwob.actions import PageActions
 from agentgym.environments.miniwob.env import HEIGHT, STEP_MS, WIDTH, MiniwobEnv
 from agentgym.environments.miniwob.oracle import known_pages
 from agentgym.environments.miniwob.tasks import UNSEEN_FAMILIES, page_names
@@ -150,6 +152,15 @@ def test_what_cannot_be_done_says_why_and_takes_no_time(make: Any, action: str, 
     assert env.state_key() == key
 
 
+def test_samples_are_actions_that_can_be_read() -> None:
+    space = PageActions(WIDTH, HEIGHT)
+    space.seed(1)
+    samples = [space.sample() for _ in range(200)]
+    assert all(space.contains(sample) for sample in samples)
+    verbs = {parse(sample).verb for sample in samples}
+    assert verbs == {"click", "mouse_click", "keyboard_type", "keyboard_press", "noop"}
+
+
 def test_actions_without_end_are_cut_off(make: Any) -> None:
     env = make("enter-text", max_steps=3)
     ends = [env.step("click(99)")[2:4] for _ in range(3)]
@@ -185,6 +196,22 @@ def test_snapshots_come_back_in_another_environment(make: Any) -> None:
     assert other.step(other.oracle()) == one.step(one.oracle())
     with pytest.raises(UsageError, match="no snapshot of a MiniWoB environment"):
         other.restore(b"[]")
+
+
+def test_the_pointer_is_no_memory_of_the_last_episode(make: Any) -> None:
+    env = make("click-collapsible-2")
+    fresh = env.state_key()
+    env.step("mouse_move(80, 75)")
+    hovered = env.state_key()
+    env.reset(options={"task": task_on("click-collapsible-2", 0)})
+    assert env.state_key() == fresh != hovered
+
+
+def test_keys_do_not_scroll_the_page(make: Any) -> None:
+    env = make("ascending-numbers")  # six pixels too high for the window
+    key = env.state_key()
+    env.step('keyboard_type(" ")')
+    assert env.state_key() == key
 
 
 def test_pictures_on_demand(make: Any) -> None:
