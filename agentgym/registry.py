@@ -121,7 +121,7 @@ def _remote(url: str) -> EnvSpec:
         from agentgym.environments.remote.spec import RemoteSpec
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"Environments behind a URL need {error.name}: pip install 'agentgym-harness[serve]'"
+            f"Environments behind a URL need {error.name}: pip install 'agentgym-harness[remote]'"
         ) from error
     return RemoteSpec(url)
 

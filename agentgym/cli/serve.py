@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agentgym.cli.console import console
 from agentgym.cli.gateway import stop_request, tell
 from agentgym.cli.options import EnvName, EnvOptions, SplitName, parse_options
+from agentgym.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from agentgym.serving.environments.container import ContainerServer
     from agentgym.serving.environments.server import EnvServer
 
 
@@ -34,6 +37,9 @@ def serve(
     idle: Annotated[
         float, typer.Option("--idle", min=1, help="Seconds until a session in which nothing is asked ends.")
     ] = 3600.0,
+    container: Annotated[
+        bool, typer.Option("--container", help="In a container, made with the environment's Dockerfile.")
+    ] = False,
 ) -> None:
     """Serve an environment to OpenEnv's clients, and to agentgym on other machines.
 
@@ -41,23 +47,42 @@ def serve(
     say over which tasks and how where the client does not; an option given here cannot be chosen by clients. Ctrl-C
     stops.
 
+    With --container it runs in Docker, apart from this machine's files; a path given by -o is mounted to be read.
+
     Example: agentgym serve household --port 0
     """
     from agentgym.serving.environments.app import Limits
-    from agentgym.serving.environments.server import EnvServer
 
     limits = Limits(sessions=sessions, idle_s=idle)
-    options = parse_options(option)
-    served = EnvServer(
-        env, split=split, options=options, token=token, host=host, port=port, limits=limits, on_problem=tell
-    )
-    asyncio.run(_serve(served, shown_token=token is None))
+    settings: dict[str, Any] = {"split": split, "options": parse_options(option), "limits": limits}
+    settings |= {"token": token, "host": host, "port": port}
+    asyncio.run(_serve(_in_container if container else _here, env, settings, shown_token=token is None))
     console().print("Stopped.")
 
 
-async def _serve(server: EnvServer, *, shown_token: bool) -> None:
+def _here(env: str, settings: dict[str, Any]) -> EnvServer:
+    from agentgym.serving.environments.server import EnvServer
+
+    return EnvServer(env, on_problem=tell, **settings)
+
+
+def _in_container(env: str, settings: dict[str, Any]) -> ContainerServer:
+    try:
+        from agentgym.serving.environments.container import ContainerServer
+    except ModuleNotFoundError as error:
+        raise UsageError(f"Containers need {error.name}: pip install 'agentgym-harness[sandbox]'") from error
+    return ContainerServer(env, **settings)
+
+
+async def _serve(
+    make: Callable[[str, dict[str, Any]], EnvServer | ContainerServer],
+    env: str,
+    settings: dict[str, Any],
+    *,
+    shown_token: bool,
+) -> None:
     with stop_request() as stopped:
-        async with server:
+        async with make(env, settings) as server:
             lines = [
                 f"Serving {server.spec.id} at {server.url}",
                 f"Token   {server.token}" if shown_token else "Token   the given one",

@@ -120,7 +120,10 @@ class _Worker:
 
     async def ask(self, call: str, args: tuple[Any, ...]) -> bytes:
         """Return the answer as it came; raises `EOFError` or `OSError` where the process is gone."""
-        data = pickle.dumps((call, args), pickle.HIGHEST_PROTOCOL)
+        if call == "use":  # what makes environments may be the program's own, which the worker cannot import
+            data: bytes = cloudpickle.dumps((call, args))
+        else:
+            data = pickle.dumps((call, args), pickle.HIGHEST_PROTOCOL)
         self.writer.write(LENGTH.pack(len(data)) + data)
         await self.writer.drain()
         (length,) = LENGTH.unpack(await self.reader.readexactly(LENGTH.size))

@@ -39,6 +39,10 @@ class Listener:
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
+    def close(self) -> None:
+        """Let go of a port on which nothing was served."""
+        self._socket.close()
+
     async def start(
         self, app: ASGIApp, what: str, on_problem: Callable[[str], None], **settings: Any
     ) -> None:
@@ -65,7 +69,7 @@ class Listener:
     async def stop(self) -> None:
         """End what is being served, and free the port."""
         if self._server is None or self._serving is None:
-            self._socket.close()
+            self.close()
             return
         self._server.should_exit = True
         await asyncio.wait([self._serving])

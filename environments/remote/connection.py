@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeAlias, cast
@@ -73,8 +72,6 @@ class Connection:
             raise EnvironmentFault(
                 f"No environment server answers at {address}: {error}. Start one with `agentgym serve ENV`."
             ) from error
-        # An answer is written at once, and so is the next question.
-        self._socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @property
     def open(self) -> bool:
@@ -92,7 +89,8 @@ class Connection:
         message: dict[str, Any] = {"type": kind} if data is None else {"type": kind, "data": data}
         text = dumps(message)
         try:
-            self._socket.send(text)
+            with suppress(ConnectionClosed):  # a server that ended the session may have said why before
+                self._socket.send(text)
             answer: Any = loads(self._socket.recv(timeout=ANSWER_S))
         except ConnectionClosed as error:
             self._drop()
@@ -130,9 +128,9 @@ class Connection:
     def _drop(self) -> None:
         connection, self._socket = self._socket, None
         if connection is not None:
-            with suppress(OSError, WebSocketException):
-                connection.socket.shutdown(socket.SHUT_RDWR)
-            connection.close()
+            connection.close_timeout = 0  # nobody is waited for
+            with suppress(OSError, WebSocketException):  # it is gone one way or another
+                connection.close()
 
     def _error(self, question: str, problem: dict[str, Any]) -> AgentGymError:
         message, code = str(problem.get("message", "it gave no reason")), problem.get("code")

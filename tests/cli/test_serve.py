@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -49,6 +50,7 @@ def test_its_example_serves_and_what_it_serves_is_played_until_it_dies() -> None
     env = agentgym.make(f"ws://:{token}@{place}", split="heldout")
     assert "Your task is to" in env.reset(seed=0)[0]
     process.kill()
+    process.wait()
     with pytest.raises(EnvironmentFault, match="ended the session"):
         env.step("look")
     with pytest.raises(EnvironmentFault, match=r"has ended; reset\(\) begins another"):
@@ -98,3 +100,19 @@ def test_bad_input(cli: Cli) -> None:
             assert (done.code, done.out) == (2, ""), words
             assert done.err.startswith("Error: ")
             assert re.search(message, " ".join(done.err.split())), done.err
+
+
+@pytest.mark.usefixtures("docker_daemon")
+def test_a_container_wants_a_free_port_and_a_daemon() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        words = [sys.executable, "-m", "agentgym.cli", "serve", "household", "--container", "--port"]
+        for port, host, told in (
+            (taken.getsockname()[1], None, "Cannot listen on 127.0.0.1"),
+            (0, "unix:///nowhere/docker.sock", "No Docker daemon: there is no /nowhere/docker.sock"),
+        ):
+            environment = {**os.environ, **({"DOCKER_HOST": host} if host else {})}
+            done = subprocess.run(
+                [*words, str(port)], capture_output=True, text=True, cwd=ROOT, env=environment, check=False
+            )
+            assert (done.returncode, done.stdout) == (2, "")
+            assert done.stderr.startswith(f"Error: {told}"), done.stderr

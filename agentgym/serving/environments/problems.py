@@ -43,7 +43,9 @@ def problem_of(error: Exception) -> dict[str, Any]:
     """
     match error:
         case Misfit():
-            return {"message": str(error), "code": error.code, "kind": "UsageError", **error.more}
+            ends = error.code in (Code.CAPACITY_REACHED, Code.SESSION_ERROR)
+            kind = "EnvironmentFault" if ends else "UsageError"  # of the server's making, or of the client's
+            return {"message": str(error), "code": error.code, "kind": kind, **error.more}
         case ValidationError():
             errors = error.errors(include_url=False, include_context=False, include_input=False)
             wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in errors)

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentgym.core.errors import UsageError, unknown_name_message
+from agentgym.core.errors import EnvironmentFault, UsageError, unknown_name_message
 from agentgym.core.task import Split
 from agentgym.environments.remote.wire import LIST_TOOLS, action_from_json, dumps, loads
 from agentgym.rollout.seat import MakeEnv, Seat
@@ -166,4 +166,7 @@ class Session:
             # The place that knew the client's choice hung or died, and a new one takes its place.
             self._lost = self._host.lost
             await self._host.use(self._chosen)
-        return await self._host.ask(question)
+        try:
+            return await self._host.ask(question)
+        except SystemExit as error:  # inline, a world must not end the server
+            raise EnvironmentFault(f"The environment raised {error!r}.") from error

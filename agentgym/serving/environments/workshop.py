@@ -57,15 +57,10 @@ class Workshop:
 
     def other(self, split: Split, options: Mapping[str, Any]) -> MakeEnv:
         """Return what makes the environments that a client wants; raises `UsageError` for what is not its to choose."""
-        parameters = signature(self.spec.make).parameters
         for name, value in options.items():
             if name in self._options and self._options[name] != value:
                 raise UsageError(f"The option {name!r} is fixed by this server; leave it out.")
-            if (
-                name not in self._options
-                and name in parameters
-                and "Path" in str(parameters[name].annotation)
-            ):
+            if name not in self._options and names_a_path(self.spec, name):
                 raise UsageError(
                     f"The option {name!r} names a path on the server's machine: give it to `agentgym serve` with -o."
                 )
@@ -75,3 +70,9 @@ class Workshop:
         """End the processes that environments lived in."""
         if self._nursery is not None:
             self._nursery.close()
+
+
+def names_a_path(spec: EnvSpec, option: str) -> bool:
+    """Whether an option of an environment is a path of the machine that it is made on, by its annotation."""
+    parameter = signature(spec.make).parameters.get(option)
+    return parameter is not None and "Path" in str(parameter.annotation)

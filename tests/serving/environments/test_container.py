@@ -1,0 +1,161 @@
+"""Environments in containers: a real daemon, real images."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import re
+import socket
+import sys
+import threading
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import agentgym
+from agentgym.core.errors import UsageError
+from agentgym.sandboxes.daemon import LABEL, connect
+from agentgym.serving.environments.container import ContainerServer
+from agentgym.serving.environments.wheels import own_wheel
+
+ROOT = Path(__file__).parents[3]
+FILES = ("openenv.yaml", "Dockerfile")
+FOLDERS = sorted({path.parent.name for file in FILES for path in (ROOT / "environments").glob(f"*/{file}")})
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_manifest_and_a_dockerfile_are_there_together_and_agree(name: str) -> None:
+    folder = ROOT / "environments" / name
+    manifest: dict[str, Any] = yaml.safe_load((folder / "openenv.yaml").read_text("utf-8"))
+    app = f"agentgym.serving.environments.asgi:{name}"
+    assert manifest == {
+        "spec_version": 1,
+        "name": name,
+        "type": "space",
+        "runtime": "fastapi",
+        "app": app,
+        "port": 8000,
+    }
+    dockerfile = (folder / "Dockerfile").read_text("utf-8")
+    assert f"EXPOSE {manifest['port']}" in dockerfile
+    (entry,) = re.findall(r"^ENTRYPOINT (\[.*\])$", dockerfile, re.MULTILINE)
+    words = ["agentgym", "serve", name, "--host", "0.0.0.0", "--port", "8000"]
+    assert tomllib.loads(f"entry = {entry}")["entry"] == words
+    assert re.search(r"^USER \d+:\d+$", dockerfile, re.MULTILINE), "as nobody in particular"
+    assert "BASE_IMAGE" in dockerfile
+
+
+def test_those_that_run_on_python_alone_have_both() -> None:
+    assert {"alfworld", "household"} <= set(FOLDERS)
+
+
+def test_what_the_manifest_names_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    import uvicorn
+
+    monkeypatch.setenv("AGENTGYM_TOKEN", "mine")
+    config = uvicorn.Config("agentgym.serving.environments.asgi:household", log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
+    thread.start()
+    env = agentgym.make(f"ws://127.0.0.1:{listener.getsockname()[1]}")
+    assert "Your task is to" in env.reset(seed=0)[0]
+    env.close()
+    server.should_exit = True
+    thread.join()
+    monkeypatch.delenv("AGENTGYM_TOKEN")
+    with pytest.raises(UsageError, match="Set AGENTGYM_TOKEN"):
+        uvicorn.Config("agentgym.serving.environments.asgi:household").load()
+
+
+def test_a_wheel_of_what_is_running_has_all_of_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(own_wheel(tmp_path)) as wheel:
+        names = set(wheel.namelist())
+    for file in ("__init__.py", "py.typed", "environments/household/env.py", "training/recipes/grpo.toml"):
+        assert f"agentgym/{file}" in names
+    assert not [name for name in names if "__pycache__" in name]
+    assert {name.partition("/")[2] for name in names if ".dist-info/" in name} == {
+        "METADATA",
+        "RECORD",
+        "WHEEL",
+        "entry_points.txt",
+    }
+
+
+def containers() -> list[str]:
+    return [str(one.id) for one in connect().containers.list(all=True, filters={"label": f"{LABEL}=server"})]
+
+
+@pytest.mark.usefixtures("docker_daemon")
+def test_an_episode_is_played_in_a_container_which_is_gone_in_the_end() -> None:
+    before = containers()
+
+    async def play() -> list[str]:
+        async with ContainerServer("household", options={"max_steps": 30}, split="select") as server:
+            url = server.url.replace("//", f"//:{server.token}@")
+            await asyncio.to_thread(episode, url)
+            return containers()
+
+    during = asyncio.run(play())
+    assert len(during) == len(before) + 1
+    assert containers() == before
+
+
+def episode(url: str) -> None:
+    local, remote = agentgym.make("household", "select", max_steps=30), agentgym.make(url, "select")
+    assert remote.reset(seed=3) == local.reset(seed=3)
+    while (action := local.oracle()) is not None:
+        assert remote.oracle() == action
+        assert remote.step(action) == local.step(action)
+    assert remote.snapshot() == local.snapshot()
+    remote.close()
+
+
+SPEC = """
+from tests.serving.environments.worlds import PaintingSpec
+
+class Mine(PaintingSpec):
+    name = "mine"
+"""
+WRONG = {
+    "": r"mine has no .*Dockerfile; write one, or serve without --container",
+    "FROM scratch\nCOPY nothing /\n": r"does not build: .*nothing",
+    'FROM scratch\nCOPY environment /\nENTRYPOINT ["python3"]\n': r"ended before it served:\n.*python3",
+    'ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nENTRYPOINT ["python3", "-c", "import sys; sys.exit(\'no luck\')"]\n': (
+        r"container of mine has ended before it served:\nno luck"
+    ),
+    "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN echo so far; nonsense\n": r"does not build: (.|\n)*nonsense",
+}
+
+
+@pytest.mark.usefixtures("docker_daemon")
+@pytest.mark.parametrize("dockerfile", WRONG)
+def test_what_does_not_build_or_run_is_told(tmp_path: Path, dockerfile: str) -> None:
+    (tmp_path / "world.py").write_text(SPEC)
+    if dockerfile:
+        (tmp_path / "Dockerfile").write_text(dockerfile)
+    found = importlib.util.spec_from_file_location("world_of_mine", tmp_path / "world.py")
+    assert found is not None
+    assert found.loader is not None
+    module = sys.modules["world_of_mine"] = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    before = containers()
+
+    async def start() -> None:
+        async with ContainerServer(module.Mine()):
+            pass
+
+    with pytest.raises(UsageError, match=WRONG[dockerfile]):
+        asyncio.run(start())
+    assert containers() == before
+
+
+def test_a_path_among_the_options_is_mounted(tmp_path: Path) -> None:
+    server = ContainerServer("alfworld", options={"data": str(tmp_path), "max_steps": 9})
+    assert server.mounts == {str(tmp_path): {"bind": str(tmp_path), "mode": "ro"}}
+    with pytest.raises(UsageError, match="no such file or folder"):
+        ContainerServer("alfworld", options={"data": str(tmp_path / "none")})
