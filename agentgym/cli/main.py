@@ -21,6 +21,7 @@ from agentgym.cli.environments import check, envs, play
 from agentgym.cli.evaluation import evaluate
 from agentgym.cli.gateway import gateway
 from agentgym.cli.judging import compare, leaderboard, power
+from agentgym.cli.mcp import mcp
 from agentgym.cli.recipes import app as recipes
 from agentgym.cli.replay import replay
 from agentgym.cli.saved import export, rescore
@@ -37,7 +38,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (quickstart, envs, play, check, replay, train, gateway, serve, doctor):
+for command in (quickstart, envs, play, check, replay, train, gateway, serve, mcp, doctor):
     app.command()(command)
 app.command(name="eval")(evaluate)
 for command in (compare, power, leaderboard, export, rescore):

@@ -16,6 +16,7 @@ from agentgym.core.tool import ToolCall
 from agentgym.environments.backoffice import oracle
 from agentgym.environments.backoffice.actions import AnyCallSpace
 from agentgym.environments.backoffice.counter import Counter
+from agentgym.environments.backoffice.facts import values
 from agentgym.environments.backoffice.plain_text import teach
 from agentgym.environments.backoffice.tasks import BackofficeSuite
 from agentgym.environments.backoffice.user import Voice
@@ -31,7 +32,8 @@ class BackofficeEnv(AgentEnv):
     the user answers to a `reply`. What cannot be done is an observation that begins with `Error:` and says which
     argument was wrong and what was expected. The episode ends when the user goes: reward 1.0 where the database is as
     the policy wants it and all that was asked for has been told, 0.0 otherwise and on every other step; or after
-    `max_steps` steps. `voice` puts the user's lines in other words.
+    `max_steps` steps. `voice` puts the user's lines in other words; what loses or adds a figure is said as the script has
+    it.
     """
 
     metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 - as Gymnasium declares it
@@ -179,9 +181,10 @@ class BackofficeEnv(AgentEnv):
         return f"User: {self._said(result.answer)}", True
 
     def _said(self, line: str) -> str:
-        """Return a line as the user says it."""
+        """Return a line as the user says it: in the voice's words where they tell the same figures, else as it is."""
         if self._voice is not None:
-            line = self._voice(line, tuple(self._talk))
+            said = self._voice(line, tuple(self._talk))
+            line = said if said and values(said) == values(line) else line
             self._talk.append(("user", line))
         return line
 

@@ -14,7 +14,7 @@ from agentgym.cli.main import app
 from tests.cli.driver import Cli
 
 COMMANDS = [
-    *("quickstart", "envs", "play", "check", "replay", "train", "gateway", "serve", "doctor"),
+    *("quickstart", "envs", "play", "check", "replay", "train", "gateway", "serve", "mcp", "doctor"),
     *("eval", "compare", "power", "leaderboard", "export", "rescore"),
 ]
 GROUPS = ["recipes", "bench", "init"]
@@ -28,7 +28,7 @@ NESTED = [
     "init recipe",
 ]
 """Commands of groups; `recipes` is one by itself."""
-SERVERS = ["gateway", "serve"]
+SERVERS = ["gateway", "serve", "mcp"]
 """They serve until they are stopped: tests of their own run their examples."""
 
 

@@ -39,7 +39,7 @@ def test_the_transcript_is_what_happens() -> None:
         name, arguments = written.removesuffix(")").split("(", 1)
         observation, reward, terminated, truncated, _ = env.step(ToolCall(name, json.loads(arguments)))
         assert observation == shown
-        results.append((reward, terminated, truncated))
+        results.append((float(reward), terminated, truncated))
     assert results[-2:] == [(0.0, False, False), (1.0, True, False)]
 
 
