@@ -12,6 +12,7 @@ from typing import Any, Unpack
 
 from agentgym.agents.chat import ActionFormat, command_reader
 from agentgym.agents.conversation import History, Voice
+from agentgym.agents.pictures import pictures
 from agentgym.agents.remembering import Remembrance
 from agentgym.agents.talking import ATTEMPTS, Reading, TalkingAgent, TalkingSettings, tool_reader
 from agentgym.core.agent import Decision, EpisodeStart
@@ -99,6 +100,8 @@ class PlannerSession:
         self._memory = Memory(agent.history)
         self._notes = Remembrance(agent.memory, start)
         self._begun = False
+        self._pictures: tuple[str, ...] = ()
+        """What is to be seen now: every module looks at it."""
         self._said: list[Completion] = []
         self._news: list[Message] = []
 
@@ -110,6 +113,7 @@ class PlannerSession:
     async def act(self, observation: Any, info: Mapping[str, Any]) -> Decision:
         """Look at the last step's result, plan the next step and carry it out."""
         self._said, self._news = [], [] if self._begun else [*self._opening]
+        self._pictures = pictures(observation)
         try:
             told = self._agent.describe(observation, info, first=not self._begun)
             reading = await self._next(told if self._begun else await self._notes.before(told))
@@ -154,7 +158,7 @@ class PlannerSession:
 
     async def _ask(self, request: str) -> str:
         """Return a module's answer to its request under the memory."""
-        prompt = Message("user", f"{self._memory}\n\n{request}")
+        prompt = Message("user", f"{self._memory}\n\n{request}", images=self._pictures)
         completion = await self._voice.answer([*self._opening, prompt])
         self._said.append(completion)
         self._news += [Message("user", request), completion.as_message()]

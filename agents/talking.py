@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypedDict, Unpack
 
 from agentgym.agents.conversation import Conversation, History, Voice
+from agentgym.agents.pictures import pictures
 from agentgym.agents.remembering import Remembrance
 from agentgym.core.agent import AgentSession, Decision, EpisodeStart
 from agentgym.core.env import Action
@@ -139,7 +140,8 @@ class TalkSession:
     ) -> Decision:
         talk = self._conversation
         told = self._agent.describe(observation, info, first=not talk.begun)
-        talk.tell(self._outcome(told if talk.begun else await self._notes.before(told)))
+        told = told if talk.begun else await self._notes.before(told)
+        talk.tell(self._outcome(told, pictures(observation)))
         failed: list[Completion] = []
         while True:
             completion = await talk.answer(dictated)
@@ -155,13 +157,16 @@ class TalkSession:
             failed.append(completion)
             talk.tell(self._outcome(complaint))
 
-    def _outcome(self, text: str) -> list[Message]:
+    def _outcome(self, text: str, images: tuple[str, ...] = ()) -> list[Message]:
         """Return the messages that tell what came of the last answer."""
         if not self._calls:
-            return [Message("user", text)]
+            return [Message("user", text, images=images)]
         first, *others = self._calls
         skipped = [Message("tool", "Not run: one call at a time.", (), call.id) for call in others]
-        return [Message("tool", text, (), first.id), *skipped]
+        seen = (
+            [Message("user", "This is to be seen now.", images=images)] if images else []
+        )  # results are text
+        return [Message("tool", text, (), first.id), *skipped, *seen]
 
 
 def tool_reader(start: EpisodeStart) -> Reader:

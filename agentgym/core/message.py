@@ -15,16 +15,23 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One chat message. `tool_call_id` is set on the answers to tool calls only."""
+    """One chat message. `tool_call_id` is set on the answers to tool calls only.
+
+    `images` are pictures that belong to the text, as `data:` URLs (RFC 2397).
+    """
 
     role: Role
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    images: tuple[str, ...] = ()
 
     def to_openai(self) -> dict[str, Any]:
         """Return the message as OpenAI's API and transformers' chat templates take it."""
         data: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.images:
+            shown = [{"type": "image_url", "image_url": {"url": image}} for image in self.images]
+            data["content"] = [{"type": "text", "text": self.content}, *shown]
         if self.tool_calls:
             data["tool_calls"] = [
                 {
@@ -39,12 +46,12 @@ class Message:
         return data
 
     @classmethod
-    def from_openai(cls, data: Mapping[str, Any]) -> Message:
+    def from_openai(cls, data: Mapping[str, Any], *, images: bool = False) -> Message:
         """Read a message from OpenAI's shape, as real clients write it; the inverse of `to_openai`.
 
         The content may be null or a list of text parts, which are joined; the arguments of a call JSON text or
-        an object; the role `developer` is what `system` was called before. Unknown fields are left alone.
-        Raises `UsageError` naming the field for anything else.
+        an object; the role `developer` is what `system` was called before. Unknown fields are left alone. Image
+        parts are read where `images` says so, and refused elsewhere. Raises `UsageError` naming the field for anything else.
         """
         role = {"developer": "system"}.get(str(data.get("role")), data.get("role"))
         if role not in _ROLES:
@@ -55,20 +62,28 @@ class Message:
         answers = data.get("tool_call_id")
         if answers is not None and not isinstance(answers, str):
             raise _wrong("tool_call_id", answers, "the id of the call that this answers")
-        content = _read_content(data.get("content"))
+        content, shown = _read_content(data.get("content"), images)
         listed = cast("Sequence[Any]", calls)
-        return cls(role, content, tuple(_read_call(n, call) for n, call in enumerate(listed)), answers)
+        return cls(role, content, tuple(_read_call(n, call) for n, call in enumerate(listed)), answers, shown)
 
 
 _ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 
 
-def _read_content(content: Any) -> str:
+def _read_content(content: Any, images: bool) -> tuple[str, tuple[str, ...]]:
+    """Return the text and the images."""
     if content is None or isinstance(content, str):
-        return content or ""
+        return content or "", ()
     if not isinstance(content, list):
         raise _wrong("content", content, "a text, null or a list of text parts")
-    return "".join(_read_part(n, part) for n, part in enumerate(cast("list[Any]", content)))
+    texts, shown = list[str](), list[str]()
+    for n, part in enumerate(cast("list[Any]", content)):
+        match part:
+            case {"type": "image_url", "image_url": {"url": str(url)}} if images:
+                shown.append(url)
+            case _:
+                texts.append(_read_part(n, part))
+    return "".join(texts), tuple(shown)
 
 
 def _read_part(number: int, part: Any) -> str:

@@ -81,6 +81,11 @@ class ChatRenderer:
 
         Raises `ConfigError` where the tokenizer's template refuses it.
         """
+        if any(message.images for message in messages):
+            raise ConfigError(
+                "This policy reads text alone, and is shown pictures; make the environment without them (such as "
+                "`screenshots=False`), or play it with a model behind a URL."
+            )
         if self._plain:
             return render_plain(messages, tools)
         if tools and not self._writes_calls:

@@ -155,7 +155,7 @@ def _read_turn(row: Mapping[Any, Any]) -> Turn:
         completion_ids=completion_ids,
         logprobs=_array(row["logprobs"], _FLOAT32),
         loss_mask=np.ones(len(completion_ids), np.int8) if mask is None else _array(mask, _INT8),
-        messages_delta=tuple(Message.from_openai(data) for data in json.loads(messages)) if messages else (),
+        messages_delta=_read_messages(messages) if messages else (),
         shown_items=tuple(json.loads(shown)) if shown else (),
         timing=json.loads(row["timing_json"]) if row["timing_json"] else {},
         policy_versions=_array(row["policy_versions"] or b"", _INT32),
@@ -164,6 +164,10 @@ def _read_turn(row: Mapping[Any, Any]) -> Turn:
         else (),
         usage=TokenCount(row["prompt_tokens"], row["completion_tokens"]),
     )
+
+
+def _read_messages(written: str) -> tuple[Message, ...]:
+    return tuple(Message.from_openai(data, images=True) for data in json.loads(written))
 
 
 def _split_observation(value: Any) -> tuple[str | None, bytes | None]:

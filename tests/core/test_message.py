@@ -95,6 +95,19 @@ def call_with(**function: object) -> dict[str, Any]:
     return {"role": "assistant", "tool_calls": [{"id": "1", "function": function}]}
 
 
+def test_images_are_parts_and_are_read_where_they_are_wanted() -> None:
+    message = Message("user", "Look.", images=("data:image/png;base64,AAAA", "data:image/png;base64,BBBB"))
+    data = json.loads(json.dumps(message.to_openai()))
+    assert [part["type"] for part in data["content"]] == ["text", "image_url", "image_url"]
+    assert Message.from_openai(data, images=True) == message
+    with pytest.raises(
+        UsageError, match=r"content\[1\].type: only text parts are read here, got 'image_url'"
+    ):
+        Message.from_openai(data)
+    with pytest.raises(UsageError, match="only text parts"):
+        Message.from_openai({"role": "user", "content": [{"type": "image_url"}]}, images=True)
+
+
 NONSENSE: list[tuple[dict[str, Any], str]] = [
     ({"content": "x"}, "role: Unknown role 'None'"),
     ({"role": "asistant"}, "role: Unknown role 'asistant'. Did you mean 'assistant'?"),
