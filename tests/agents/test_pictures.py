@@ -61,8 +61,8 @@ class _Shown(ToolBoxes):
         return self._show(text), info
 
     def step(self, action: Any) -> StepResult:
-        text, *rest = super().step(action)
-        return (self._show(text), *rest)
+        text, reward, terminated, truncated, info = super().step(action)
+        return self._show(text), reward, terminated, truncated, info
 
     def _show(self, text: str) -> dict[str, Any]:
         self.moment += 1
