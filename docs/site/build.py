@@ -18,7 +18,7 @@ LINKED = ("environments", "agents", "memory", "sandboxes")
 LISTED = {"Results": "results", "Decisions": "decisions"}
 """Folders of pages that are all in the navigation, by their titles there."""
 
-_copy = Path()
+_copies: list[tempfile.TemporaryDirectory[str]] = []
 
 
 @event_priority(100)  # before mkdocstrings reads the same settings
@@ -31,28 +31,27 @@ def on_config(config: Any) -> Any:
         )
         first = [f"{folder}/README.md"] if (ROOT / "docs" / folder / "README.md").exists() else []
         config.nav.append({title: [*first, *(f"{folder}/{name}" for name in pages)]})
-    global _copy
-    _copy = Path(tempfile.mkdtemp(prefix="agentgym-docs-"))
+    _copies.append(tempfile.TemporaryDirectory(prefix="agentgym-docs-"))
+    package = Path(_copies[-1].name) / "agentgym"
     shutil.copytree(
         ROOT / "agentgym",
-        _copy / "agentgym",
+        package,
         ignore=lambda _, names: [name for name in names if "." in name and not name.endswith(".py")],
     )
     for name in LINKED:
         summary = (ROOT / name / "README.md").read_text("utf-8").split("\n\n")[1]
-        (_copy / "agentgym" / name / "__init__.py").write_text(f'"""{summary}"""\n', "utf-8")
-    config.plugins["mkdocstrings"].config.handlers["python"]["paths"] = [str(_copy)]
+        (package / name / "__init__.py").write_text(f'"""{summary}"""\n', "utf-8")
+    config.plugins["mkdocstrings"].config.handlers["python"]["paths"] = [str(package.parent)]
     return config
 
 
 def on_post_build(**_: Any) -> None:
     """Remove the copy."""
-    shutil.rmtree(_copy)
+    while _copies:
+        _copies.pop().cleanup()
 
 
-def on_build_error(**_: Any) -> None:
-    """Remove the copy."""
-    shutil.rmtree(_copy)
+on_build_error = on_post_build
 
 
 class Doctests(griffe.Extension):
