@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentgym.core.errors import UsageError
-from agentgym.evaluation.quantiles import t_quantile
+from agentgym.core.quantiles import t_quantile
 from agentgym.evaluation.statistics import LEVEL
 
 POWER = 0.8

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentgym.core.errors import UsageError
-from agentgym.evaluation.quantiles import t_quantile
+from agentgym.core.quantiles import t_quantile
 
 Values: TypeAlias = NDArray[np.float64]
 

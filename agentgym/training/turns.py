@@ -59,6 +59,8 @@ class TurnTable:
     drift_T: Values | None = None
     """How far the policy has moved since the task was played before this batch: the mean absolute change, in
     nats, of the log-probabilities of the tokens sampled then; 0 where there is no such play."""
+    shown_T: Sequence[frozenset[str]] = ()
+    """The memory items that each trajectory began with."""
 
     @classmethod
     def from_episodes(cls, episodes: Sequence[Episode]) -> TurnTable:
@@ -86,6 +88,7 @@ class TurnTable:
             task_T=[episode.task.id for episode in episodes],
             episode_T=[episode.id for episode in episodes],
             decision_R=_decisions(episodes),
+            shown_T=[frozenset(v for turn in e.turns[:1] for v in turn.shown_items) for e in episodes],
         )
 
     @property

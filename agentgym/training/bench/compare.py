@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentgym.evaluation.quantiles import t_quantile
+from agentgym.core.quantiles import t_quantile
 from agentgym.evaluation.results import Record
 from agentgym.evaluation.statistics import LEVEL, Interval, mean_interval
 from agentgym.training.bench.measure import Measured

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import special, stats  # pyright: ignore[reportMissingTypeStubs]
 
 from agentgym.core.errors import UsageError
-from agentgym.evaluation.quantiles import incomplete_beta, t_quantile
+from agentgym.core.quantiles import incomplete_beta, t_quantile
 
 student: Any = cast(Any, stats).t
 betainc: Any = cast(Any, special).betainc
