@@ -28,6 +28,7 @@ from agentgym.cli.saved import export, rescore
 from agentgym.cli.serve import serve
 from agentgym.cli.start import app as init
 from agentgym.cli.training import quickstart, train
+from agentgym.cli.viewing import view
 from agentgym.core.errors import AgentGymError
 
 app = typer.Typer(
@@ -41,7 +42,7 @@ app = typer.Typer(
 for command in (quickstart, envs, play, check, replay, train, gateway, serve, mcp, doctor):
     app.command()(command)
 app.command(name="eval")(evaluate)
-for command in (compare, power, leaderboard, export, rescore):
+for command in (compare, power, leaderboard, export, rescore, view):
     app.command()(command)
 app.add_typer(recipes, name="recipes")
 app.add_typer(bench, name="bench")

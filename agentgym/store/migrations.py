@@ -16,4 +16,11 @@ MIGRATIONS: Migrations = {
         "UPDATE turns SET prompt_tokens = prompt_start + length(prompt_ids) / 4",
         "UPDATE turns SET completion_tokens = length(completion_ids) / 4",
     ),
+    # Listings and searches read indexes alone.
+    5: (
+        "CREATE INDEX episodes_by_group ON episodes (run_id, group_id)",
+        "CREATE INDEX episodes_in_order ON episodes (run_id, pk, outcome, phase, task_id)",
+        "CREATE INDEX episodes_with_error ON episodes (run_id, pk) WHERE error IS NOT NULL",
+        "CREATE INDEX turns_by_action ON turns (episode_pk, action, action_json)",
+    ),
 }

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from sqlalchemy import Index, MetaData, UniqueConstraint
+from sqlalchemy import Index, MetaData, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Raised with every change of a table (`agentgym.store.migrations`); kept in SQLite's `user_version`."""
 
 APPLICATION_ID = 0x61677931
@@ -60,7 +60,14 @@ class EpisodeRow(StoreRow, table=True):
     """One episode, without its turns. See `agentgym.core.trace.Episode`."""
 
     __tablename__ = "episodes"  # pyright: ignore[reportAssignmentType]
-    __table_args__ = (UniqueConstraint("run_id", "id"), Index("episodes_by_iteration", "run_id", "iteration"))
+    __table_args__ = (
+        UniqueConstraint("run_id", "id"),
+        Index("episodes_by_iteration", "run_id", "iteration"),
+        Index("episodes_by_group", "run_id", "group_id"),
+        # Whatever is listed is found in these, without the rows: whole tasks and observations lie between those.
+        Index("episodes_in_order", "run_id", "pk", "outcome", "phase", "task_id"),
+        Index("episodes_with_error", "run_id", "pk", sqlite_where=text("error IS NOT NULL")),
+    )
 
     pk: int | None = Field(default=None, primary_key=True)
     run_id: str = Field(foreign_key="runs.id", ondelete="CASCADE")
@@ -99,6 +106,7 @@ class TurnRow(StoreRow, table=True):
     """One decision. See `agentgym.core.trace.Turn`."""
 
     __tablename__ = "turns"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (Index("turns_by_action", "episode_pk", "action", "action_json"),)
 
     episode_pk: int = Field(primary_key=True, foreign_key="episodes.pk", ondelete="CASCADE")
     position: int = Field(primary_key=True)

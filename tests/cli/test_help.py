@@ -15,7 +15,7 @@ from tests.cli.driver import Cli
 
 COMMANDS = [
     *("quickstart", "envs", "play", "check", "replay", "train", "gateway", "serve", "mcp", "doctor"),
-    *("eval", "compare", "power", "leaderboard", "export", "rescore"),
+    *("eval", "compare", "power", "leaderboard", "export", "rescore", "view"),
 ]
 GROUPS = ["recipes", "bench", "init"]
 NESTED = [
@@ -28,7 +28,7 @@ NESTED = [
     "init recipe",
 ]
 """Commands of groups; `recipes` is one by itself."""
-SERVERS = ["gateway", "serve", "mcp"]
+SERVERS = ["gateway", "serve", "mcp", "view"]
 """They serve until they are stopped: tests of their own run their examples."""
 
 
