@@ -1,0 +1,119 @@
+"""`ToolRunner`: calls of tools, each in a sandbox of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from agentgym.core.errors import ConfigError
+from agentgym.core.memory import MemoryItem
+from agentgym.core.sandbox import MEBIBYTE, KilledBy, Result, Sandbox, SandboxSpec
+from agentgym.core.spaces import ToolCallSpace
+from agentgym.core.tool import ToolCall
+from agentgym.memory.tools.document import TESTS_FOLDER, spec_of
+
+OpenBox: TypeAlias = Callable[[SandboxSpec], AbstractAsyncContextManager[Sandbox]]
+"""Opens a box; `agentgym.sandbox` is one."""
+
+TOOL_BOX = SandboxSpec(
+    memory_bytes=256 * MEBIBYTE,
+    pids=16,
+    disk_bytes=16 * MEBIBYTE,
+    output_bytes=MEBIBYTE // 4,
+    wall_s=10,
+    cpu_s=10,
+)
+"""What a tool may use."""
+
+_DRIVER = Path(__file__).with_name("driver.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a call: a value, or a problem in words."""
+
+    value: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    problem: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a value."""
+        return not self.problem
+
+
+class ToolRunner:
+    """Runs tools and their tests: JSON in, JSON out, no network, an empty environment, nothing kept between calls."""
+
+    def __init__(self, open_box: OpenBox, spec: SandboxSpec = TOOL_BOX) -> None:
+        """Run tools in boxes of this spec. Raises `ConfigError` for boxes with a network or environment variables."""
+        if spec.network != "none" or spec.environment:
+            raise ConfigError(
+                "Tools that agents write run without network and environment variables; got "
+                f"network={spec.network!r} and the variables {sorted(spec.environment)}."
+            )
+        self.spec = spec
+        self._open = open_box
+
+    async def call(self, item: MemoryItem, arguments: Mapping[str, Any]) -> Answer:
+        """Call a tool. What is wrong with the call or goes wrong in it is told in the answer.
+
+        Raises `UsageError` for an item that is no tool, `SandboxFault` where the sandbox itself fails.
+        """
+        call = ToolCall(item.name, arguments)
+        problem = ToolCallSpace((spec_of(item),)).problem(call)
+        if problem is not None:
+            return Answer(problem=problem)
+        try:
+            given = json.dumps(dict(arguments), allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            return Answer(problem=f"The arguments of {item.name} are no JSON data ({error}).")
+        result = await self._run(item, ["python3", "driver.py"], given)
+        if not result.ok:
+            return Answer(problem=f"The tool {item.name} {what_happened(result, self.spec)}")
+        try:
+            value = result.json()
+        except (ValueError, RecursionError) as error:
+            return Answer(problem=f"The tool {item.name} gave no JSON as its answer ({error}).")
+        return Answer(value)
+
+    async def test(self, item: MemoryItem, tests: Mapping[str, bytes] | None = None) -> dict[str, str]:
+        """Run tests of a tool, its own unless given others, and return what went wrong with each; empty: nothing.
+
+        Tests are programs by path; each is run in a box of its own and passes where it ends without an error.
+        """
+        own = {path: data for path, data in item.files.items() if path.startswith(TESTS_FOLDER)}
+        chosen = own if tests is None else tests
+        spec_of(item)
+        found: dict[str, str] = {}
+        for path, data in sorted(chosen.items()):
+            start = f"import runpy, sys; sys.path.insert(0, 'scripts'); runpy.run_path({path!r}, run_name='__main__')"
+            result = await self._run(item, ["python3", "-c", start], b"", {path: data})
+            found[path] = "" if result.ok else f"{path} {what_happened(result, self.spec)}"
+        return found
+
+    async def _run(
+        self, item: MemoryItem, argv: list[str], stdin: bytes, more: Mapping[str, bytes] | None = None
+    ) -> Result:
+        files = {**item.files, **(more or {}), "driver.py": _DRIVER.read_bytes()}
+        async with self._open(self.spec) as box:
+            return await box.run(argv, stdin=stdin, files=files)
+
+
+def what_happened(result: Result, spec: SandboxSpec) -> str:
+    """Return how a program ended that did not end well, as the rest of a sentence."""
+    match result.killed_by:
+        case KilledBy.WALL_TIME:
+            return f"was not done after {spec.wall_s:g} s and was ended."
+        case KilledBy.CPU_TIME:
+            return f"computed for more than {spec.cpu_s} s and was ended."
+        case KilledBy.MEMORY:
+            return f"needed more than {spec.memory_bytes // MEBIBYTE} MiB of memory and was ended."
+        case KilledBy.OUTPUT:
+            return f"wrote more than {spec.output_bytes} bytes and was ended."
+        case None:
+            lines = result.stderr.decode("utf-8", "replace").strip().splitlines()
+            return f"failed: {lines[-1][:500] if lines else f'exit code {result.exit_code}'}"
