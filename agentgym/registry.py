@@ -71,6 +71,17 @@ def find_spec(name: str) -> EnvSpec:
     raise UnknownNameError("environment", name, names, "List them with `agentgym envs`.")
 
 
+def recordable(name: str) -> str:
+    """Return the name of an environment as it may be kept with a run; raises `UsageError` for a URL with a token."""
+    if "://" in name and "@" in name:
+        from agentgym.environments.remote.address import TOKEN_VARIABLE
+
+        raise UsageError(
+            f"What is kept with a run holds no token: write the URL without one, and set {TOKEN_VARIABLE}."
+        )
+    return name
+
+
 def make(env_id: str, split: Split | str = Split.TRAIN, **options: Any) -> AgentEnv:
     """Build one environment over the tasks of `split`; `env_id` may be the URL of an environment server.
 

@@ -26,7 +26,7 @@ from agentgym.evaluation.runner import Allowance, evaluate
 from agentgym.evaluation.runs import Arguments, EvaluationRun
 from agentgym.evaluation.tables import comparison_table, evaluation_table
 from agentgym.policies.spending import Prices
-from agentgym.registry import find_spec, registered
+from agentgym.registry import find_spec, recordable, registered
 from agentgym.rollout.monitor import Monitor
 
 MAX_TURNS = 50
@@ -151,7 +151,7 @@ def _opened(players: Sequence[Arguments], root: Path) -> list[_Asked]:
 
 def _known(name: str) -> str:
     """Return the id of an environment; a URL stays one."""
-    spec = find_spec(name)
+    spec = find_spec(recordable(name))
     return name if "://" in name else spec.id
 
 

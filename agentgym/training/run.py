@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from agentgym.core.errors import UnknownNameError, UsageError
+from agentgym.registry import recordable
 from agentgym.training.recipe import Recipe, load_recipe
 
 _LIBRARIES = ("agentgym-harness", "torch", "transformers", "tokenizers", "gymnasium", "numpy")
@@ -41,7 +42,11 @@ class Run:
 
     @classmethod
     def create(cls, recipe: Recipe, root: Path, name: str | None = None) -> Run:
-        """Make a new run directory under `root`, named by recipe and time unless `name` is given."""
+        """Make a new run directory under `root`, named by recipe and time unless `name` is given.
+
+        Raises `UsageError` where it exists, and where the environment's URL has a token in it, which would be kept.
+        """
+        recordable(recipe.environment.id)
         label = name or f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}"
         path = root / label
         try:

@@ -20,6 +20,7 @@ class EnvironmentSection(Settings):
     """Where the policy acts."""
 
     id: str = "agentgym/Household-v0"
+    """Its id or name, or the URL at which it is served, without the token: that one is in AGENTGYM_TOKEN."""
     options: dict[str, Any] = Field(default_factory=dict[str, Any])
     """Passed to `agentgym.make`, such as `{difficulty = "easy"}`."""
     max_turns: int = Field(default=30, ge=1)

@@ -21,6 +21,8 @@ OPTION = r"no option 'dificulty'\. Did you mean 'difficulty'\?"
         ("play houshold", ENVIRONMENT),
         ("check houshold", ENVIRONMENT),
         ("eval houshold --policy random", ENVIRONMENT),
+        ("eval ws://:secret@127.0.0.1:1 --policy random", r"holds no token: .* set AGENTGYM_TOKEN"),
+        ("train quickstart --no-check --set environment.id=ws://:secret@127.0.0.1:1", r"holds no token: "),
         ("train quickstart --set environment.id=houshold", ENVIRONMENT),
         ("train quickstart --no-check --set environment.id=houshold", ENVIRONMENT),
         ("quickstart --set environment.id=houshold", ENVIRONMENT),

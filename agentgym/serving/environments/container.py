@@ -166,8 +166,8 @@ class ContainerServer:
 def build_image(spec: EnvSpec) -> str:
     """Build the image of an environment, unless the last one is of the very same files, and return its tag.
 
-    The build's context is a folder with `wheels/`, all that a server needs, and `environment/`, the folder that the
-    environment's code lies in. Raises `UsageError` where there is no Dockerfile, or it does not build.
+    The build's context is a folder with `wheels/`, all that a server and the environment's requirements files need, and
+    `environment/`, the folder that the environment's code lies in. RUN lines have this machine's network. Raises `UsageError` where there is no Dockerfile, or it does not build.
     """
     client = connect()
     folder = Path(inspect.getfile(type(spec))).parent
@@ -177,13 +177,21 @@ def build_image(spec: EnvSpec) -> str:
     base = base_image(client)
     with tempfile.TemporaryDirectory(prefix="agentgym-image-") as name:
         context = Path(name)
-        gather(context / "wheels")
+        gather(context / "wheels", folder)
         shutil.copytree(folder, context / "environment", ignore=shutil.ignore_patterns("__pycache__"))
         purpose = f"environment {_content_hash(context)}"
         with told(f"looking for the image {tag}"), suppress(ImageNotFound):
             if client.images.get(tag).labels.get(LABEL) == purpose:
                 return tag
-        build(client, context, tag, dockerfile=dockerfile, arguments={"BASE_IMAGE": base}, purpose=purpose)
+        build(
+            client,
+            context,
+            tag,
+            dockerfile=dockerfile,
+            arguments={"BASE_IMAGE": base},
+            purpose=purpose,
+            network="host",
+        )
     return tag
 
 

@@ -20,15 +20,16 @@ import agentgym
 from agentgym.core.errors import UsageError
 from agentgym.sandboxes.daemon import LABEL, connect
 from agentgym.serving.environments.container import ContainerServer
-from agentgym.serving.environments.wheels import own_wheel
+from agentgym.serving.environments.wheels import DISTRIBUTION, listed, own_wheel
 
 ROOT = Path(__file__).parents[3]
-FILES = ("openenv.yaml", "Dockerfile")
-FOLDERS = sorted({path.parent.name for file in FILES for path in (ROOT / "environments").glob(f"*/{file}")})
+SHIPPED = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"][
+    "agentgym.environments"
+]
 
 
-@pytest.mark.parametrize("name", FOLDERS)
-def test_a_manifest_and_a_dockerfile_are_there_together_and_agree(name: str) -> None:
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_manifest_and_the_dockerfile_of_every_world_agree(name: str) -> None:
     folder = ROOT / "environments" / name
     manifest: dict[str, Any] = yaml.safe_load((folder / "openenv.yaml").read_text("utf-8"))
     app = f"agentgym.serving.environments.asgi:{name}"
@@ -46,11 +47,29 @@ def test_a_manifest_and_a_dockerfile_are_there_together_and_agree(name: str) -> 
     words = ["agentgym", "serve", name, "--host", "0.0.0.0", "--port", "8000"]
     assert tomllib.loads(f"entry = {entry}")["entry"] == words
     assert re.search(r"^USER \d+:\d+$", dockerfile, re.MULTILINE), "as nobody in particular"
-    assert "BASE_IMAGE" in dockerfile
+    froms = re.findall(r"^FROM (.*)$", dockerfile, re.MULTILINE)
+    assert froms == ["${BASE_IMAGE} AS builder", "${BASE_IMAGE}"]
+    assert dockerfile.rindex("\nUSER ") > dockerfile.rindex("\nFROM "), "the last stage's"
 
 
-def test_those_that_run_on_python_alone_have_both() -> None:
-    assert {"alfworld", "household"} <= set(FOLDERS)
+def test_every_folder_of_a_world_is_shipped() -> None:
+    folders = (ROOT / "environments").glob("*/")
+    assert {folder.name for folder in folders if (folder / "Dockerfile").exists()} == set(SHIPPED)
+
+
+def test_what_an_environment_requires_is_read_beside_its_dockerfile(tmp_path: Path) -> None:
+    file = tmp_path / "requirements.txt"
+    assert list(listed(file)) == []
+    file.write_text("# Why.\nagentgym-harness[shop]  # its own\n\nmpmath>=1; python_version > '3'\n")
+    found = list(listed(file))
+    assert "jinja2>=3.1" in found
+    assert not [one for one in found if one.startswith(("playwright", "websockets", DISTRIBUTION))]
+    assert found[-1] == 'mpmath>=1; python_version > "3"'
+    file.write_text("-r other.txt\n")
+    with pytest.raises(
+        UsageError, match=r"requirements.txt has a line that is no requirement, '-r other.txt'"
+    ):
+        list(listed(file))
 
 
 def test_what_the_manifest_names_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
