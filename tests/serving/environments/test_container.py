@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import re
 import socket
 import sys
@@ -18,7 +19,7 @@ import yaml
 
 import agentgym
 from agentgym.core.errors import UsageError
-from agentgym.sandboxes.daemon import LABEL, connect
+from agentgym.sandboxes.daemon import LABEL, OWNER, connect, owner
 from agentgym.serving.environments.container import ContainerServer
 from agentgym.serving.environments.wheels import DISTRIBUTION, listed, own_wheel
 
@@ -106,7 +107,9 @@ def test_a_wheel_of_what_is_running_has_all_of_it(tmp_path: Path) -> None:
 
 
 def containers() -> list[str]:
-    return [str(one.id) for one in connect().containers.list(all=True, filters={"label": f"{LABEL}=server"})]
+    """Those of this process alone, whatever runs beside it."""
+    mine = {"label": [f"{LABEL}=server", f"{OWNER}={owner(os.getpid())}"]}
+    return [str(one.id) for one in connect().containers.list(all=True, filters=mine)]
 
 
 @pytest.mark.usefixtures("docker_daemon")
