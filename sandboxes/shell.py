@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import shlex
 from time import perf_counter
@@ -50,22 +51,28 @@ class BoxShell:
             mark = f"agentgym-{secrets.token_hex(16)}"
             # `command` keeps the shell alive where a special builtin fails, such as `eval` on a syntax error.
             line = f"command eval {shlex.quote(command)} </dev/null\nprintf '%s %d\\n' {mark} $?\n"
-            await self._channel.write(line.encode("utf-8", "replace"))
             killed_by: KilledBy | None = None
-            exit_code: int | None = None
+            found: re.Match[bytes] | None = None
             try:
                 async with asyncio.timeout(self._spec.wall_s if timeout_s is None else timeout_s):
-                    exit_code = await self._marked(mark.encode())
+                    await self._channel.write(line.encode("utf-8", "replace"))
+                    found = await self._marked(mark.encode())
             except TimeoutError:
                 killed_by = KilledBy.WALL_TIME
-            if exit_code is None and killed_by is None and len(self._output) > self._spec.output_bytes:
+            except asyncio.CancelledError:  # what the command would write would come with the next one
+                await asyncio.shield(self.close())
+                raise
+            if found is None and killed_by is None and len(self._output) > self._spec.output_bytes:
                 killed_by = KilledBy.OUTPUT
-            if exit_code is None:  # it has ended, or must
+            if found is None:  # it has ended, or must
                 await self.close()
                 ended = await self._channel.wait()
                 exit_code, killed_by = ended.exit_code, killed_by or ended.killed_by
-            wrote = bytes(self._output[: self._spec.output_bytes])
-            self._output.clear()
+                end = rest = len(self._output)
+            else:
+                exit_code, (end, rest) = int(found[1]), found.span()
+            wrote = bytes(self._output[: min(end, self._spec.output_bytes)])
+            del self._output[:rest]
             return Result(exit_code, wrote, b"", Usage(perf_counter() - started), killed_by)
 
     async def close(self) -> None:
@@ -80,17 +87,16 @@ class BoxShell:
         await asyncio.wait({self._reading})
         await self._channel.wait()
 
-    async def _marked(self, mark: bytes) -> int | None:
-        """Wait for the mark, take it off the output, and return the exit code; None where the shell ended."""
+    async def _marked(self, mark: bytes) -> re.Match[bytes] | None:
+        """Wait for the mark with the exit code behind it, and return where they are; None where the shell ended."""
+        line = re.compile(mark + rb" (\d{1,3})\n")
         looked = 0
         while True:
             self._news.clear()
-            found = self._output.find(mark, max(0, looked - len(mark)))
+            found = line.search(self._output, max(0, looked - len(mark) - len(" 255\n")))
             looked = len(self._output)
-            if found >= 0 and self._output.endswith(b"\n"):
-                exit_code = int(self._output[found + len(mark) :].split(maxsplit=1)[0])
-                del self._output[found:]
-                return exit_code
+            if found is not None:
+                return found
             if self._reading.done() or looked > self._spec.output_bytes:
                 return None
             await self._news.wait()

@@ -153,7 +153,7 @@ class Shell(Protocol):
 
     @property
     def alive(self) -> bool:
-        """Whether it takes another command. It ends with `exit`, and with a command that had to be killed."""
+        """Whether it takes another command. It ends with `exit`, and with a command that was killed or cancelled."""
         ...
 
     async def run(self, command: str, *, timeout_s: float | None = None) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Mapping
 
 from agentgym.environments.backoffice.desk import Desk, Refused
@@ -23,7 +24,10 @@ def calculate(desk: Desk, expression: str) -> float:
     try:
         if len(expression) > _LONGEST:
             raise ValueError
-        return round(_value(ast.parse(expression.strip(), mode="eval").body), 2)
+        found = round(_value(ast.parse(expression.strip(), mode="eval").body), 2)
+        if not math.isfinite(found):
+            raise OverflowError
+        return found
     except ZeroDivisionError:
         raise Refused("The argument 'expression' divides by zero.") from None
     except (ValueError, SyntaxError, RecursionError, OverflowError, MemoryError):

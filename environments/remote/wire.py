@@ -51,6 +51,12 @@ def loads(text: str | bytes) -> Any:
         return json.loads(text, object_hook=_decoded)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except ValueError:
+        raise
+    except Exception as error:  # Pillow and NumPy raise many kinds for what is no picture or array
+        raise ValueError(
+            f"what stands for a picture, an array, bytes or a call is none: {error!r}"
+        ) from error
 
 
 def _encoded(value: Any) -> Any:

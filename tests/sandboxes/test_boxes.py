@@ -109,6 +109,29 @@ def test_a_shell_lasts(backend: str) -> None:
     inside(backend, use)
 
 
+def test_what_a_shell_leaves_running_does_not_disturb_the_next_command(backend: str) -> None:
+    async def use(box: Sandbox) -> None:
+        shell = await box.shell()
+        await shell.run("(while :; do printf .; sleep 0.001; done) & writer=$!")
+        for number in range(20):
+            told = await shell.run(f"echo {number}; sleep 0.001", timeout_s=10)
+            assert (told.exit_code, told.text.strip(".")) == (0, f"{number}\n"), told
+        await shell.run("kill $writer")
+        await shell.run("(sleep 0.1; touch stopped; kill -STOP $$) &")
+        while not (await box.run(["test", "-e", "stopped"])).ok:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(20):
+            late = await shell.run(f"echo {'x' * 300_000}", timeout_s=0.5)
+        assert late.killed_by is KilledBy.WALL_TIME, "a shell that reads nothing is not waited for"
+        other = await box.shell()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(other.run("sleep 1; echo late"), 0.2)
+        assert not other.alive, "what was cancelled does not answer the next command"
+
+    inside(backend, use)
+
+
 def test_copies_go_their_own_ways(backend: str) -> None:
     async def use(box: Sandbox) -> None:
         await box.run(["sh", "-c", "mkdir d; echo 1 >d/n; ln -s d/n link; chmod 000 d/n; touch .hidden"])

@@ -77,10 +77,12 @@ class ContainerServer:
         self._container: Container | None = None
 
     async def __aenter__(self) -> Self:
+        starting = asyncio.create_task(asyncio.to_thread(self._start))
         try:
-            await asyncio.to_thread(self._start)
+            await asyncio.shield(starting)
             await self._wait()
         except BaseException:
+            await asyncio.wait({starting})  # a thread cannot be stopped: what it makes is removed
             await self._remove()
             raise
         return self

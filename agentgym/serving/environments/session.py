@@ -86,7 +86,7 @@ class Session:
         """
         try:
             parsed: Any = loads(message)
-        except (ValueError, KeyError) as error:
+        except ValueError as error:
             raise Misfit(Code.INVALID_JSON, f"Invalid JSON: {error}.") from error
         match parsed:
             case {"type": "close"}:

@@ -61,7 +61,21 @@ def test_the_calculator_calculates(expression: str, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "expression", ["", "1 +", "2 ** 9", "abs(1)", "1 / 0", "x", "(" * 150, "1" * 500, "'a' * 9", "True + 1"]
+    "expression",
+    [
+        "",
+        "1 +",
+        "2 ** 9",
+        "abs(1)",
+        "1 / 0",
+        "x",
+        "(" * 150,
+        "1" * 500,
+        "'a' * 9",
+        "True + 1",
+        "1e999",
+        "1e308 * 10 - 1e308 * 10",
+    ],
 )
 def test_and_nothing_else(expression: str) -> None:
     with pytest.raises(Refused, match="The argument 'expression'"):

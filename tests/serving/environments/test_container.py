@@ -154,25 +154,38 @@ WRONG = {
 }
 
 
-@pytest.mark.usefixtures("docker_daemon")
-@pytest.mark.parametrize("dockerfile", WRONG)
-def test_what_does_not_build_or_run_is_told(tmp_path: Path, dockerfile: str) -> None:
-    (tmp_path / "world.py").write_text(SPEC)
+async def start(folder: Path, dockerfile: str) -> None:
+    """Serve a world of an image of one's own, and stop."""
+    (folder / "world.py").write_text(SPEC)
     if dockerfile:
-        (tmp_path / "Dockerfile").write_text(dockerfile)
-    found = importlib.util.spec_from_file_location("world_of_mine", tmp_path / "world.py")
+        (folder / "Dockerfile").write_text(dockerfile)
+    found = importlib.util.spec_from_file_location("world_of_mine", folder / "world.py")
     assert found is not None
     assert found.loader is not None
     module = sys.modules["world_of_mine"] = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
+    async with ContainerServer(module.Mine()):
+        pass
+
+
+@pytest.mark.usefixtures("docker_daemon")
+@pytest.mark.parametrize("dockerfile", WRONG)
+def test_what_does_not_build_or_run_is_told(tmp_path: Path, dockerfile: str) -> None:
     before = containers()
-
-    async def start() -> None:
-        async with ContainerServer(module.Mine()):
-            pass
-
     with pytest.raises(UsageError, match=WRONG[dockerfile]):
-        asyncio.run(start())
+        asyncio.run(start(tmp_path, dockerfile))
+    assert containers() == before
+
+
+@pytest.mark.usefixtures("docker_daemon")
+def test_a_start_that_is_cancelled_leaves_no_container(tmp_path: Path) -> None:
+    async def cancel() -> None:
+        idle = 'ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nENTRYPOINT ["sleep", "60"]\n'
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(start(tmp_path, idle), 0.05)
+
+    before = containers()
+    asyncio.run(cancel())
     assert containers() == before
 
 

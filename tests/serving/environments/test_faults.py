@@ -37,6 +37,16 @@ from tests.serving.environments.worlds import CountingSpec, PaintingSpec
 ROOT = Path(__file__).parents[3]
 
 
+NO_VALUES: list[dict[str, Any]] = [
+    {"image/png": "AAAA"},
+    {"$array": ["zz", [1], "AA=="]},
+    {"$array": ["|u1", [2, 3], "AA=="]},
+    {"$array": ["|u1", ["one"], "AA=="]},
+    {"$bytes": "AAA"},
+    {"$call": {}},
+]
+
+
 def dial(stand: Stand) -> ClientConnection:
     return connect(f"{stand.server.url}/ws", additional_headers={"x-api-key": stand.server.token}, proxy=None)
 
@@ -70,6 +80,7 @@ def test_messages_that_are_none_are_refused_and_the_session_goes_on() -> None:
         wrong: list[tuple[Any, str]] = [
             ("no json", "INVALID_JSON"),
             ('{"$array": [1]', "INVALID_JSON"),
+            *((json.dumps({"type": "state", "data": {"x": none}}), "INVALID_JSON") for none in NO_VALUES),
             ("[" * 100_000, "INVALID_JSON"),
             ([1], "VALIDATION_ERROR"),
             ({"data": {}}, "VALIDATION_ERROR"),
