@@ -108,8 +108,8 @@ def test_a_wheel_of_what_is_running_has_all_of_it(tmp_path: Path) -> None:
 
 def containers() -> list[str]:
     """Those of this process alone, whatever runs beside it."""
-    mine = {"label": [f"{LABEL}=server", f"{OWNER}={owner(os.getpid())}"]}
-    return [str(one.id) for one in connect().containers.list(all=True, filters=mine)]
+    labelled = [f"{LABEL}=server", f"{OWNER}={owner(os.getpid())}"]
+    return [str(one.id) for one in connect().containers.list(all=True, filters={"label": labelled})]
 
 
 @pytest.mark.usefixtures("docker_daemon")
