@@ -20,7 +20,8 @@ from starlette.staticfiles import StaticFiles
 from agentgym.core.errors import AgentGymError, StoreFault, UnknownNameError
 from agentgym.serving.viewer.charts import CHARTS, Theme, draw, draw_sparkline
 from agentgym.serving.viewer.comparing import compare_page, evaluations
-from agentgym.serving.viewer.episodes import episode_page, group_page, image_of, observation, said, text_of
+from agentgym.serving.viewer.episodes import episode_page, image_of, observation, text_of
+from agentgym.serving.viewer.groups import group_page
 from agentgym.serving.viewer.library import Library
 from agentgym.serving.viewer.listing import Search, listed
 from agentgym.serving.viewer.pages import Pages
@@ -126,7 +127,7 @@ class _Site:
         """Show the rollouts of a group side by side, and the states they shared."""
         folder, run = _run(request)
         page = group_page(self._library, folder, run, request.path_params["group"])
-        return self._page("group.html", page=page, folder=folder, run=run, said=said)
+        return self._page("group.html", page=page, folder=folder, run=run)
 
     def image(self, request: Request) -> Response:
         """Send the picture of an observation."""

@@ -58,7 +58,8 @@ def _rule(config: Any) -> Advantage | None:
         rule = Advantage.model_validate(settings)
     except ValueError:  # of another version
         return None
-    return rule if isinstance(rule, _IN_A_GROUP) else None
+    alone = isinstance(rule, _IN_A_GROUP) and getattr(rule, "exposure", "ignore") != "correct"
+    return rule if alone else None
 
 
 def _returns(rewards: Sequence[float], gamma: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""What the page of an episode and the page of a group show."""
+"""What the page of an episode shows."""
 
 from __future__ import annotations
 
@@ -6,26 +6,24 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from agentgym.core.env import Action
 from agentgym.core.errors import UnknownNameError
 from agentgym.core.tool import ToolCall
 from agentgym.core.trace import Episode, Turn
 from agentgym.serving.viewer.credit import Credit, credit_of
+from agentgym.serving.viewer.groups import read_group, tone, visit_of
 from agentgym.serving.viewer.library import Library
 from agentgym.serving.viewer.runs import run_row
 from agentgym.serving.viewer.tokens import Completion, Decoder
-from agentgym.store.queries import EpisodeFilter, matching, read_chunk
+from agentgym.store.queries import matching, read_chunk
 from agentgym.store.tables import StoreRow
 
 _EPISODES = StoreRow.metadata.tables["episodes"]
-_MOST = 256
-"""Rollouts of a group that are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,44 +78,12 @@ class EpisodePage:
     """The neighbours in the order of writing."""
 
 
-class Visit(NamedTuple):
-    """A turn that stood in a state."""
-
-    episode: Episode
-    position: int
-    action: str
-    reward: float
-    valid: bool
-    returned: float
-    advantage: float | None
-
-    @property
-    def tone(self) -> str:
-        """How the advantage is coloured."""
-        return tone(self.advantage)
-
-
-@dataclass(frozen=True, slots=True)
-class GroupPage:
-    """Everything on the page of a group."""
-
-    group_id: str
-    episodes: Sequence[Episode]
-    rows: Sequence[Sequence[Visit | None]]
-    """By turn, then episode."""
-    states: Mapping[str, Sequence[Visit]]
-    """The visits of each state in which more than one turn stood, the most visited first."""
-    codes: Mapping[str, int]
-    """A short number for each of these states."""
-    rule: str
-
-
 def episode_page(library: Library, name: str, run_id: str, episode_id: str) -> EpisodePage:
     """Return the page of an episode; raises `UnknownNameError` and as `Library.reading`."""
     with library.reading(name) as connection:
         config = json.loads(run_row(connection, run_id)["config_json"])
         row, episode = _one(connection, run_id, episode_id)
-        group = _group(connection, run_id, episode.group_id)
+        group = read_group(connection, run_id, episode.group_id)
         older, newer = _neighbours(connection, run_id, row["pk"])
     if all(member.id != episode.id for member in group):
         group = [*group, episode]
@@ -134,32 +100,6 @@ def episode_page(library: Library, name: str, run_id: str, episode_id: str) -> E
         slowest_s=max((sum(turn.timing.values()) for turn in episode.turns), default=0.0),
         older=older,
         newer=newer,
-    )
-
-
-def group_page(library: Library, name: str, run_id: str, group_id: str) -> GroupPage:
-    """Return the page of a group; raises `UnknownNameError` and as `Library.reading`."""
-    with library.reading(name) as connection:
-        config = json.loads(run_row(connection, run_id)["config_json"])
-        group = _group(connection, run_id, group_id)
-    if not group:
-        raise UnknownNameError("group", group_id, ())
-    credit = credit_of(group, config)
-    states: dict[str, list[Visit]] = {}
-    columns = [[_visit(episode, n, credit) for n in range(len(episode.turns))] for episode in group]
-    for column in columns:
-        for visit in column:
-            states.setdefault(visit.episode.turns[visit.position].state_key, []).append(visit)
-    shared = {key: visits for key, visits in states.items() if key and len(visits) > 1}
-    ordered = dict(sorted(shared.items(), key=lambda item: -len(item[1])))
-    longest = max(map(len, columns))
-    return GroupPage(
-        group_id=group_id,
-        episodes=group,
-        rows=[[column[n] if n < len(column) else None for column in columns] for n in range(longest)],
-        states=ordered,
-        codes={key: number for number, key in enumerate(ordered, 1)},
-        rule=credit.rule,
     )
 
 
@@ -189,22 +129,9 @@ def text_of(seen: Any) -> str:
     return "" if seen is None or isinstance(seen, np.ndarray) else str(seen)
 
 
-def tone(advantage: float | None) -> str:
-    """Return the class of an advantage's colour: from `a-3` (much worse than its peers) to `a3`."""
-    if advantage is None or not np.isfinite(advantage):
-        return "a-none"
-    size = sum(abs(advantage) > bound for bound in (0.02, 0.4, 1.0))
-    return f"a{size if advantage > 0 else -size}" if size else "a0"
-
-
-def said(action: Action) -> str:
-    """Return an action in one string."""
-    return action if isinstance(action, str) else f"{action.name}({json.dumps(dict(action.arguments))})"
-
-
 def _step(episode: Episode, position: int, credit: Credit, decoder: Decoder, others: Sequence[str]) -> Step:
     turn = episode.turns[position]
-    visit = _visit(episode, position, credit)
+    visit = visit_of(episode, position, credit)
     answers = [message.content for message in turn.messages_delta if message.role == "assistant"]
     return Step(
         position=position,
@@ -219,19 +146,6 @@ def _step(episode: Episode, position: int, credit: Credit, decoder: Decoder, oth
         returned=visit.returned,
         advantage=visit.advantage,
         peers=others.count(turn.state_key) if turn.state_key else 0,
-    )
-
-
-def _visit(episode: Episode, position: int, credit: Credit) -> Visit:
-    turn = episode.turns[position]
-    return Visit(
-        episode=episode,
-        position=position,
-        action=said(turn.action),
-        reward=turn.reward,
-        valid=turn.valid,
-        returned=credit.returns[episode.id][position],
-        advantage=credit.advantages[episode.id][position] if episode.id in credit.advantages else None,
     )
 
 
@@ -254,15 +168,6 @@ def _one(connection: Connection, run_id: str, episode_id: str) -> tuple[Mapping[
     if row is None:
         raise UnknownNameError("episode", episode_id, ())
     return row, read_chunk(connection, where, 0)[0][1]
-
-
-def _group(connection: Connection, run_id: str, group_id: str) -> list[Episode]:
-    where: EpisodeFilter = {"group_id": group_id}
-    last, found = 0, list[Episode]()
-    while len(found) < _MOST and (chunk := read_chunk(connection, matching(run_id, where), last)):
-        last = chunk[-1][0]
-        found += [episode for _, episode in chunk]
-    return sorted(found[:_MOST], key=lambda episode: episode.id)
 
 
 def _neighbours(connection: Connection, run_id: str, pk: int) -> tuple[str | None, str | None]:

@@ -49,7 +49,13 @@ def turn(observation: Any, action: str | ToolCall, reward: float = 0.0, state: s
     """A turn of two sampled tokens, the second of which was hardly to be expected."""
     ids = np.array([7, 8], np.int32)
     said = action if isinstance(action, str) else ""
-    fields: dict[str, Any] = {"valid": True, "shown_items": (), "timing": {"policy": 0.2, "env": 0.001}}
+    fields: dict[str, Any] = {
+        "valid": True,
+        "completion_ids": ids,
+        "logprobs": np.array([-0.001, -4.0], np.float32),
+        "loss_mask": np.ones(2, np.int8),
+        "timing": {"policy": 0.2, "env": 0.001},
+    }
     return Turn(
         observation=observation,
         action=action,
@@ -60,9 +66,6 @@ def turn(observation: Any, action: str | ToolCall, reward: float = 0.0, state: s
         policy_version=1,
         prompt_start=0,
         prompt_ids=ids,
-        completion_ids=ids,
-        logprobs=np.array([-0.001, -4.0], np.float32),
-        loss_mask=np.ones(2, np.int8),
         messages_delta=(Message("assistant", said),),
         **{**fields, **more},
     )

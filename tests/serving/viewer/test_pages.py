@@ -99,7 +99,8 @@ def test_tokens_or_whole_answers_are_coloured(tab: Tab, viewer: Viewer) -> None:
 
 def test_a_group_is_shown_side_by_side_with_the_states_it_shared(tab: Tab, viewer: Viewer) -> None:
     page = tab.open(viewer, f"{RUN}/episodes/e/good")
-    page.get_by_role("link", name="1 other turn stood here").click()
+    with page.expect_navigation():
+        page.get_by_role("link", name="1 other turn stood here").click()
     assert (
         page.evaluate("decodeURIComponent(location.pathname + location.hash)") == f"{RUN}/groups/g#state-fork"
     )
@@ -127,11 +128,14 @@ def test_episodes_are_filtered(tab: Tab, viewer: Viewer) -> None:
         ("Task", "no such", []),
     ):
         page.get_by_role("textbox", name=label).fill(text)
-        page.get_by_role("button", name="Search").click()
+        with page.expect_navigation():
+            page.get_by_role("button", name="Search").click()
         assert names.all_inner_texts() == found
-        page.get_by_role("link", name="clear").click()
+        with page.expect_navigation():
+            page.get_by_role("link", name="clear").click()
     page.get_by_label("Outcome").select_option("failure")
-    page.get_by_role("button", name="Search").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Search").click()
     assert names.all_inner_texts() == ["e/bad"]
     page.keyboard.press("j")
     assert page.evaluate("document.activeElement.textContent") == "e/bad"
