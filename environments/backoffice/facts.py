@@ -16,7 +16,7 @@ def values(message: str) -> set[str]:
     """Return every value with a digit in a message, in one form each.
 
     >>> sorted(values("The refund of $1,250.50 goes to card 07 on 2026-03-31, at 9:30; see o417."))
-    ['09:30', '1250.5', '2026-03-31', '7', 'O41']
+    ['09:30', '1250.5', '2026-03-31', '7', 'O417']
     """
     return {_plain(found) for found in _VALUE.findall(message)}
 

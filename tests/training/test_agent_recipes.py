@@ -39,7 +39,7 @@ SCRATCH = {
 WARM_START = {
     "demonstrations": 30,
     "noise": 0.3,
-    "epochs": 24,
+    "epochs": 48,
     "lr": 5e-3,
     "tokens_per_step": 2048,
     "train_on": "all",
