@@ -79,10 +79,15 @@ class DockerSandbox(Box):
 
     async def start(self, argv: Sequence[str]) -> Exec:
         """Start a program."""
-        async with self._gate:
-            program = await self._exec(argv)
-            self._running.add(program)
-        return program
+        starting = asyncio.create_task(self._started(argv))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:  # the daemon may have begun with it, and then it runs
+            with suppress(Exception):
+                program = await starting
+                await program.kill()
+                await program.wait()
+            raise
 
     async def close(self) -> None:
         """End everything in the box and remove it."""
@@ -90,6 +95,12 @@ class DockerSandbox(Box):
         if container is not None:
             await asyncio.shield(asyncio.to_thread(_removed, container))
         await self._close_shells()
+
+    async def _started(self, argv: Sequence[str]) -> Exec:
+        async with self._gate:
+            program = await self._exec(argv)
+            self._running.add(program)
+        return program
 
     async def _exec(self, argv: Sequence[str]) -> Exec:
         if self._container is None:

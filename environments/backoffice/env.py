@@ -51,6 +51,10 @@ class BackofficeEnv(AgentEnv):
             raise UsageError(f"max_steps must be at least 1, got {max_steps}.")
         if render_mode not in (None, "ansi"):
             raise UsageError(f"render_mode must be 'ansi' or None, got {render_mode!r}.")
+        if not (voice is None or callable(voice)):
+            raise UsageError(
+                f"voice must be a function of a line and the talk so far, or None, got {voice!r:.60}."
+            )
         self.suite = suite
         self._scripts = suite
         self.split = split

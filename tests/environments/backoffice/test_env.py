@@ -222,6 +222,8 @@ def test_unknown_names_are_refused_with_what_was_meant() -> None:
         SPEC.make(Split.TRAIN, difficulty="eazy")
     with pytest.raises(UsageError, match="max_steps must be at least 1"):
         SPEC.make(Split.TRAIN, max_steps=0)
+    with pytest.raises(UsageError, match="voice must be a function"):
+        SPEC.make(Split.TRAIN, voice="x")  # pyright: ignore[reportArgumentType]
     with pytest.raises(UsageError, match="no such tasks in split 'train'"):
         SPEC.make(Split.TRAIN, domains="helpdesk")
     with pytest.raises(TaskError, match=r"Did you mean 'train-easy-...1'"):
