@@ -2,7 +2,8 @@
 
 The messages are OpenEnv's; `docs/decisions/019-environment-servers.md` lists what is added to them. What JSON has no
 word for is an object with one key: an image `{"image/png": BASE64}`, any other array `{"$array": [dtype, shape,
-BASE64]}`, bytes `{"$bytes": BASE64}`, a tool call `{"$call": {...}}`.
+BASE64]}`, bytes `{"$bytes": BASE64}`, a tool call `{"$call": {...}}`. Where an agent's arguments hold such an object,
+a backslash before its key says that it is meant as it is.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ CALL_TOOL = "call_tool"
 """`type` of an action that calls a tool."""
 LIST_TOOLS = "list_tools"
 """`type` of an action that asks for the tools and does nothing."""
+
+_KEYS = (PNG, "$array", "$bytes", "$call")
 
 AROUND = ("metadata", "tool_name", "result", "error")
 """Fields of an observation that are the protocol's, not the environment's."""
@@ -96,7 +99,24 @@ def _decoded(found: dict[str, Any]) -> Any:
             fields = cast("dict[str, Any]", value)
             return ToolCall(fields["name"], fields["arguments"], fields.get("id", ""))
         case _:
-            return found
+            return {key[1:]: value} if key[:1] == "\\" and _is_special(key) else found
+
+
+def _is_special(key: str) -> bool:
+    return key.lstrip("\\") in _KEYS
+
+
+def _as_it_is(value: Any) -> Any:
+    """Return JSON data so that `loads` takes nothing in it for anything else."""
+    match value:
+        case dict():
+            held = cast("dict[str, Any]", value)
+            special = len(held) == 1 and _is_special(str(next(iter(held))))
+            return {f"\\{key}" if special else key: _as_it_is(each) for key, each in held.items()}
+        case list():
+            return [_as_it_is(each) for each in cast("list[Any]", value)]
+        case _:
+            return value
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
@@ -122,7 +142,7 @@ def action_to_json(action: Action) -> dict[str, Any]:
     """
     if isinstance(action, ToolCall):
         call: dict[str, Any] = {"type": CALL_TOOL, "tool_name": action.name}
-        call["arguments"] = dict(action.arguments)
+        call["arguments"] = _as_it_is(dict(action.arguments))
         return {**call, "call_id": action.id} if action.id else call
     return {"text": action}
 

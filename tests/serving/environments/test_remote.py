@@ -16,6 +16,7 @@ from agentgym.conformance.subject import same
 from agentgym.core.env import AgentEnv, Stepping
 from agentgym.core.errors import StepError, TaskError, UsageError
 from agentgym.core.task import Split
+from agentgym.core.tool import ToolCall
 from agentgym.core.trace import Outcome
 from agentgym.evaluation.runner import evaluate
 from tests.serving.environments.stand import Stand, served
@@ -135,6 +136,19 @@ def test_it_is_evaluated_like_a_local_one(household: Stand, scheme: str) -> None
     ]
     assert {result.outcome for result in remote.results} == {Outcome.SUCCESS}
     assert household.empty()
+
+
+def test_arguments_arrive_as_they_are_whatever_they_look_like() -> None:
+    with served("backoffice") as stand:
+        remote, local = agentgym.make(stand.url), agentgym.make("backoffice")
+        for key in ("$bytes", "$array", "$call", "image/png", "\\$bytes", "other"):
+            for arguments in ({key: "?"}, {"message": {key: ["?", {key: 1}]}}):
+                for env in (remote, local):
+                    env.reset(seed=0)
+                there, here = (env.step(ToolCall("reply", arguments)) for env in (remote, local))
+                assert same(there, here)
+                assert not there[4]["valid"]
+        remote.close()
 
 
 def test_pictures_arrive_to_the_pixel() -> None:
