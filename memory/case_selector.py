@@ -169,11 +169,11 @@ def _informative(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def _varies(group: Sequence[Trial]) -> bool:
-    """Whether some case was shown where the outcome was otherwise than with another case."""
-    rewards: defaultdict[str, set[float]] = defaultdict(set)
+    """Whether the outcomes with some case were others than with another one."""
+    rewards: defaultdict[str, list[float]] = defaultdict(list)
     for trial in group:
-        rewards[trial.case.version].add(trial.reward)
-    return len({frozenset(each) for each in rewards.values()}) > 1
+        rewards[trial.case.version].append(trial.reward)
+    return len({tuple(sorted(each)) for each in rewards.values()}) > 1
 
 
 def _input(situation: str, case: MemoryItem) -> Tensor:

@@ -119,7 +119,9 @@ class Recall:
         settings = self.settings
         query = Query("", 0, (ItemKind.SKILL, ItemKind.TOOL), settings.space, start.task.env_id)
         allowed = self.library.allowed(query)
-        skills = {entry.name: entry for entry, may in zip(self.library.entries, allowed, strict=True) if may}
+        seen = [entry for entry, may in zip(self.library.entries, allowed, strict=True) if may]
+        # Of two with one name that of the nearer space is meant.
+        skills = {entry.name: entry for entry in sorted(seen, key=lambda entry: len(entry.space))}
         if name != LOAD_SKILL.name or wanted not in skills:
             return Recollection(f"There is no skill {wanted!r}.{did_you_mean(str(wanted), skills)}")
         item = self._store.get(skills[wanted].version)

@@ -65,6 +65,7 @@ class PrincipleBook:
         self._env_id = env_id
         self._judge = judge
         self.settings = settings or BookSettings()
+        self._advices: dict[str, Advice] = {}
 
     async def learn(self, episodes: Sequence[Episode], distiller: Distiller, *, run: str = "") -> list[str]:
         """Distil the scored episodes of one task and return the versions they gave, or gave evidence for.
@@ -111,16 +112,16 @@ class PrincipleBook:
         Of each cluster the principle with the most uses gives the words; the new version has the evidence of all of
         them, and they are retired, not deleted.
         """
-        left = {entry.version: entry for entry in self._entries()}
         merged: list[str] = []
-        for entry in list(left.values()):
-            if entry.version not in left:
-                continue
-            cluster = [entry, *(each for each in self._alike(entry, list(left.values())))]
-            if len(cluster) > 1:
-                merged.append(self._merge([each.version for each in cluster]))
-                for each in cluster:
-                    left.pop(each.version, None)
+        for entries in map(self._entries_of, Advice):
+            library, left = Library(entries), {entry.version for entry in entries}
+            for entry in entries:
+                if entry.version not in left:
+                    continue
+                cluster = [entry.version, *(left & self._alike(entry, library))]
+                if len(cluster) > 1:
+                    merged.append(self._merge(sorted(cluster)))
+                left -= set(cluster)
         return merged
 
     def retire_useless(self) -> list[str]:
@@ -134,7 +135,7 @@ class PrincipleBook:
 
     async def _find(self, draft: Draft) -> str | None:
         """Return the principle that says what the draft says already."""
-        library = Library([entry for entry in self._entries() if self._advice(entry) is draft.advice])
+        library = Library(self._entries_of(draft.advice))
         query = Query(draft.text, _NEIGHBOURS, (ItemKind.PRINCIPLE,), self._space, self._env_id, IN_USE)
         for hit in library.search(query):
             if hit.similarity >= self.settings.same:
@@ -195,18 +196,11 @@ class PrincipleBook:
             )
         return new
 
-    def _alike(self, entry: Entry, among: Sequence[Entry]) -> list[Entry]:
-        same_advice = [each for each in among if self._advice(each) is self._advice(entry)]
-        query = Query(
-            entry.key_text, len(same_advice), (ItemKind.PRINCIPLE,), self._space, self._env_id, IN_USE
-        )
-        hits = Library([each._replace(name="") for each in same_advice]).search(query)
-        known = {each.version: each for each in same_advice}
-        return [
-            known[hit.entry.version]
-            for hit in hits
-            if hit.similarity >= self.settings.same and hit.entry.version != entry.version
-        ]
+    def _alike(self, entry: Entry, library: Library) -> set[str]:
+        """Return the other principles of a library that say the same."""
+        query = Query(entry.key_text, len(library), (ItemKind.PRINCIPLE,), self._space, self._env_id, IN_USE)
+        hits = library.search(query)
+        return {hit.entry.version for hit in hits if hit.similarity >= self.settings.same} - {entry.version}
 
     def _entries(self) -> list[Entry]:
         """Return the principles in use of exactly this space and environment, found by their words alone."""
@@ -216,8 +210,13 @@ class PrincipleBook:
             if entry.status in IN_USE and (entry.space, entry.env_id) == (self._space, self._env_id)
         ]
 
-    def _advice(self, entry: Entry) -> Advice:
-        return Advice(self._store.get(entry.version).meta.get("advice", Advice.GUIDING))
+    def _entries_of(self, advice: Advice) -> list[Entry]:
+        """Return those that are advice of one kind. What a version says never changes, so that it is read once."""
+        entries = self._entries()
+        unread = [entry.version for entry in entries if entry.version not in self._advices]
+        for version, item in self._store.get_all(unread).items():
+            self._advices[version] = Advice(item.meta.get("advice", Advice.GUIDING))
+        return [entry for entry in entries if self._advices[entry.version] is advice]
 
 
 def principle_name(text: str) -> str:

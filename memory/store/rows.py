@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -54,6 +54,11 @@ def digest(*values: object) -> str:
 def now() -> str:
     """Return the time in UTC, ISO 8601, to the microsecond."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def just_after(at: str) -> str:
+    """Return the time a microsecond after one of `now`'s."""
+    return (datetime.fromisoformat(at) + timedelta(microseconds=1)).isoformat(timespec="microseconds")
 
 
 def item_row(item: MemoryItem) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from agentgym.memory.store.rows import (
     digest,
     insert_new,
     item_row,
+    just_after,
     now,
     read_items,
     require,
@@ -154,8 +155,8 @@ class MemoryStore:
         log = table(StatusRow)
         with self.database.writing() as connection:
             require(connection, [version])
-            last = connection.execute(select(func.max(log.c.at)).where(log.c.sha == version)).scalar() or ""
-            at = max(now(), last)  # clocks may go back
+            last = connection.execute(select(func.max(log.c.at)).where(log.c.sha == version)).scalar()
+            at = now() if last is None else max(now(), just_after(last))  # clocks may go back
             insert_new(connection, StatusRow, [status_row(version, status, reason, author, at)])
 
     def status_log(self, version: str) -> list[StatusChange]:

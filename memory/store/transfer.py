@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, LargeBinary, select
 
 from agentgym.core.errors import UnknownNameError, UsageError
-from agentgym.core.memory import ItemStatus
+from agentgym.core.memory import ItemKind, ItemStatus, MemoryItem, Stance
 from agentgym.memory.store.rows import insert_new, read_items, table
 from agentgym.memory.store.snapshots import snapshot_sha
 from agentgym.memory.store.store import MemoryStore, status_row
@@ -57,23 +57,31 @@ def import_memory(store: MemoryStore, path: Path, *, trusted: bool) -> int:
     """Add what a file holds, all of it or nothing, and return how many versions are new.
 
     A file that is not `trusted` brings versions, their lineage and their sources, but no status, evidence or
-    snapshots: its versions are candidates here. Raises `UsageError` for a file that is no export, or whose versions
-    do not have the content that they are named by; `StoreFault` for sources of an evaluated split.
+    snapshots: its versions are candidates here, and it says nothing of those that are here already. Raises
+    `UsageError` for a file that is no export, or whose items and versions do not have the content that they are named
+    by; `StoreFault` for that too, and for sources of an evaluated split.
     """
+    if not path.is_file():
+        raise UsageError(f"There is no export of a memory at {path}; check the path.")
     with store.database.writing() as connection:
         before = set(connection.execute(select(table(VersionRow).c.sha)).scalars())
-        listed: list[str] = []
+        fresh: dict[str, None] = {}
         for kind, rows in groupby(_read(path), key=lambda each: each[0]):
-            if kind in _LOGS and not trusted:
-                continue
             values = [row for _, row in rows]
-            listed += [row["sha"] for row in values if kind is VersionRow]
-            insert_new(connection, kind, values)
-        fresh = [sha for sha in listed if sha not in before]
+            if kind is VersionRow:
+                fresh |= dict.fromkeys(row["sha"] for row in values if row["sha"] not in before)
+            insert_new(connection, kind, (row for row in values if trusted or _is_own(kind, row, fresh)))
         _verify(connection, fresh, path)
         if not trusted:
             _name_candidates(connection, fresh, path)
     return len(fresh)
+
+
+def _is_own(kind: type[MemoryRow], row: Mapping[str, Any], fresh: Collection[str]) -> bool:
+    """Whether a row says something of the file's own versions, and nothing of how they did."""
+    if kind is SourceRow:
+        return row["sha"] in fresh and row["stance"] == Stance.SOURCE
+    return row["src"] in fresh if kind is EdgeRow else kind not in _LOGS
 
 
 def _lines(connection: Connection) -> Iterator[dict[str, Any]]:
@@ -94,10 +102,13 @@ def _read(path: Path) -> Iterator[tuple[type[MemoryRow], dict[str, Any]]]:
             try:
                 data = json.loads(line)
                 if number > 1:
-                    yield _row(data)
+                    kind, row = _row(data)
+                    if kind is ItemRow:
+                        _check_identity(row)
+                    yield kind, row
                 elif data != {"format": "agentgym-memory", "version": MEMORY.version}:
                     raise UsageError(f"its first line is {line.strip():.80}")
-            except (KeyError, TypeError, ValueError, binascii.Error) as error:
+            except (AttributeError, KeyError, TypeError, ValueError, binascii.Error) as error:
                 raise UsageError(
                     f"{path}, line {number}: not part of a memory's export of version {MEMORY.version} ({error})."
                 ) from None
@@ -116,8 +127,18 @@ def _row(data: Mapping[str, Any]) -> tuple[type[MemoryRow], dict[str, Any]]:
     }
 
 
+def _check_identity(row: Mapping[str, Any]) -> None:
+    """Raise where an item's id is not that of its content: it would take the place of another item."""
+    item = MemoryItem(ItemKind(row["kind"]), row["name"], "", "", row["space"])
+    if item.identity != row["id"]:
+        raise UsageError(f"the item {item.name!r:.80} has the id of another one")
+
+
 def _verify(connection: Connection, versions: Iterable[str], path: Path) -> None:
-    read_items(connection, list(versions))  # raises where a version has other content than its name says
+    try:
+        read_items(connection, list(versions))  # raises where a version has other content than its name says
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{path} has a version that cannot be read: {error}") from None
     blob, snapshot = table(BlobRow), table(SnapshotRow)
     blobs = all(hashlib.sha256(row.data).hexdigest() == row.sha for row in connection.execute(select(blob)))
     snapshots = all(

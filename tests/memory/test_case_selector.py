@@ -96,6 +96,10 @@ def test_only_groups_that_vary_are_learned_from() -> None:
     same = [Trial("one case", "x", a, 1.0), Trial("one case", "x", a, 0.0)]
     varied = [Trial("both", "x", a, 1.0), Trial("both", "x", b, 0.0)]
     assert CaseSelector().learn([*alike, *same, *varied])[:2] == (6, 2)
+    often = [Trial("mixed", "x", a, won) for won in (1.0, 1.0, 0.0)]
+    seldom = [Trial("mixed", "x", b, won) for won in (1.0, 0.0, 0.0)]
+    together = [Trial("together", "x", each, won) for each in (a, b) for won in (1.0, 0.0)]
+    assert CaseSelector().learn([*often, *seldom, *together])[:2] == (10, 6)
 
 
 def test_selection_follows_q_and_exploration_varies_it(tmp_path: Path) -> None:

@@ -169,6 +169,19 @@ def test_a_skill_that_is_not_there(store: MemoryStore, snapshot: str) -> None:
     assert said[1].startswith("There is no skill None.")
 
 
+def test_of_skills_with_one_name_the_nearer_one_is_loaded(store: MemoryStore) -> None:
+    spaces = ("", "team", "team/alice")
+    for number in range(4):  # other hashes, another order
+        name = f"heat-{number}"
+        skills = [MemoryItem(ItemKind.SKILL, name, "heat food", f"Of {space}.", space) for space in spaces]
+        snapshot = store.take_snapshot([store.put(skill) for skill in skills])
+        memory = Recall(store, snapshot, RecallSettings(load_skills=True, space="team/alice"))
+        policy = Parrot(call("load_skill", {"name": name}), call("open", box=2))
+        assert load(play(ToolCallingAgent(policy, memory=memory), ToolBoxes)) == [
+            f"Notes of the skill {name}:\nOf team/alice."
+        ]
+
+
 def test_a_skill_of_another_space_cannot_be_loaded(store: MemoryStore) -> None:
     secret = MemoryItem(ItemKind.SKILL, "secret", "box prize", "Ours.", space="others")
     memory = Recall(

@@ -272,3 +272,22 @@ def test_failed_machines_are_no_evidence(store: MemoryStore) -> None:
 def test_settings_that_cannot_work() -> None:
     with pytest.raises(ConfigError, match="similar <= same"):
         BookSettings(same=0.3, similar=0.5)
+
+
+class Counting(MemoryStore):
+    """Counts the versions that are read."""
+
+    reads = 0
+
+    def get_all(self, versions: Sequence[str]) -> dict[str, MemoryItem]:
+        self.reads += len(versions)
+        return super().get_all(versions)
+
+
+def test_what_a_large_book_says_is_read_once(tmp_path: Path) -> None:
+    texts = [f"{letter * 5} {letter * 4} {number}." for number, letter in enumerate("abcdefghijklmnopqrst")]
+    with Counting(tmp_path / "memory.db") as store:
+        book = PrincipleBook(store)
+        learn(book, *(Draft(Advice.GUIDING, text) for text in texts))
+        assert book.consolidate() == []
+        assert store.reads == len(texts)

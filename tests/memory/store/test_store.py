@@ -18,8 +18,9 @@ from agentgym.core.memory import (
 from agentgym.core.task import Split
 from agentgym.memory.store.entries import current
 from agentgym.memory.store.evidence import EvidenceLog
-from agentgym.memory.store.store import MemoryStore
-from agentgym.memory.store.tables import CheckRow, ExposureRow, OutcomeRow
+from agentgym.memory.store.rows import insert_new
+from agentgym.memory.store.store import MemoryStore, status_row
+from agentgym.memory.store.tables import CheckRow, ExposureRow, OutcomeRow, StatusRow
 from tests.memory.making import principle, source
 
 
@@ -80,6 +81,17 @@ def test_the_log_of_statuses_keeps_every_change(store: MemoryStore) -> None:
     log = store.status_log(version)
     assert [change.reason for change in log] == ["written", "to active", "to retired", "to active"]
     assert [change.at for change in log] == sorted(change.at for change in log)
+    assert store.entries()[0].status is ItemStatus.ACTIVE
+
+
+def test_no_change_of_status_is_lost_to_a_clock_that_was_ahead(store: MemoryStore) -> None:
+    version = store.put(principle())
+    ahead = status_row(version, ItemStatus.CANDIDATE, "written", at="2999-12-31T23:59:59.999999+00:00")
+    with store.database.writing() as connection:
+        insert_new(connection, StatusRow, [ahead])
+    for status in (ItemStatus.ACTIVE, ItemStatus.RETIRED, ItemStatus.ACTIVE):
+        store.set_status(version, status, reason="")
+    assert len(store.status_log(version)) == 5
     assert store.entries()[0].status is ItemStatus.ACTIVE
 
 

@@ -1,12 +1,13 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentgym.core.errors import StoreFault, UsageError
-from agentgym.core.memory import ItemStatus, Link, Provenance, Relation
+from agentgym.core.memory import ItemStatus, Link, Provenance, Relation, Stance
 from agentgym.memory.store.evidence import EvidenceLog
 from agentgym.memory.store.store import MemoryStore
 from agentgym.memory.store.tables import CheckRow
@@ -65,6 +66,54 @@ def test_an_import_does_not_lift_a_quarantine(store: MemoryStore, exported: Path
     for trusted in (False, True):  # the log of the file is older
         import_memory(store, exported, trusted=trusted)
         assert store.entries()[0].status is ItemStatus.QUARANTINED
+
+
+def test_what_is_not_trusted_says_nothing_of_what_is_here(store: MemoryStore, tmp_path: Path) -> None:
+    with MemoryStore(tmp_path / "foreign.db") as foreign:
+        (old, *_), ours = fill(foreign), fill(store)
+        evil = foreign.put(principle("evil"), Provenance(sources=(source(5),)))
+        foreign.link(old, Link(Relation.DERIVED, evil))
+        for version in (old, evil):
+            foreign.add_evidence(version, replace(source(2), stance=Stance.CONTRADICTS))
+        export_memory(foreign, tmp_path / "memory.jsonl")
+    before = list(map(store.provenance, ours))
+    assert import_memory(store, tmp_path / "memory.jsonl", trusted=False) == 1
+    assert list(map(store.provenance, ours)) == before
+    assert store.provenance(evil).sources == (source(5),)
+    assert import_memory(store, tmp_path / "memory.jsonl", trusted=True) == 0
+    assert store.ancestors(old) == {evil}
+    assert len(store.provenance(evil).sources) == 2
+
+
+def test_no_item_takes_the_place_of_another(store: MemoryStore, exported: Path) -> None:
+    wanted = principle("wanted")
+    rewrite(exported, lambda row: row.update(id=wanted.identity), "memory_items")
+    with pytest.raises(UsageError, match="the id of another one"):
+        import_memory(store, exported, trusted=False)
+    assert store.get(store.put(wanted)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("memory_items", {"kind": "spell"}),
+        ("memory_items", {"name": 7}),
+        ("memory_versions", {"meta_json": "{"}),
+        ("memory_versions", {"files_json": "[]"}),
+    ],
+)
+def test_rows_that_cannot_be_read_are_told(
+    store: MemoryStore, exported: Path, table: str, change: dict[str, Any]
+) -> None:
+    rewrite(exported, lambda row: row.update(change), table)
+    with pytest.raises(UsageError, match=r"not part of a memory's export|cannot be read"):
+        import_memory(store, exported, trusted=True)
+    assert store.entries() == []
+
+
+def test_an_export_that_is_not_there(store: MemoryStore, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="There is no export of a memory at"):
+        import_memory(store, tmp_path / "none.jsonl", trusted=True)
 
 
 def test_an_export_does_not_overwrite(store: MemoryStore, exported: Path) -> None:
