@@ -93,7 +93,8 @@ class Window:
         return await self._attach(await self.context.new_page())
 
     async def go_home(self) -> None:
-        """Show the home page in the tab in front, as its first page."""
+        """Show the home page in the tab in front, as its first page, with no button of the mouse held down."""
+        await self.current.page.mouse.up()
         await self.current.page.goto(self.home)
         await self.current.send("Page.resetNavigationHistory")
 

@@ -198,6 +198,15 @@ def test_a_renewed_window_is_as_new(browser: BrowserSession) -> None:
     assert title(browser) == "Page 'Start' at /"
 
 
+def test_no_button_is_held_down_when_a_page_is_opened(browser: BrowserSession) -> None:
+    script = "window.held = []; addEventListener('mousemove', event => held.push(event.buttons))"
+    assert browser.act("mouse_down(5, 5)").valid
+    browser.open("/")
+    browser.evaluate(script)
+    assert browser.act("mouse_move(9, 9)").valid
+    assert browser.evaluate("held") == [0]
+
+
 def test_windows_are_apart_and_screenshots_are_pictures(browser: BrowserSession, site: str) -> None:
     act(browser, "click", "keep")
     with BrowserSession(Egress(site), size=(320, 200)) as other:
