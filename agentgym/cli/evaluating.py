@@ -88,7 +88,8 @@ def begin(
             try:
                 found[-1].append(_play(run, one, concurrency))
             except UsageError:
-                shutil.rmtree(run.path)  # nothing was played: what was asked for cannot be
+                if not run.has_episodes():  # what was asked for cannot be
+                    shutil.rmtree(run.path)
                 raise
     return found
 

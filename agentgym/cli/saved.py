@@ -104,7 +104,7 @@ def rescore(
     opened = EvaluationRun.open(run, runs)
     before, arguments = load_evaluation(str(opened.path)), opened.arguments()
     with Store(opened.store, create=False) as store, closing(_Judge(scorer, arguments)) as judge:
-        after = rescored(before, store.episodes(own_row(store, opened).id), judge.scorer)
+        after = rescored(before, store.episodes(own_row(store, opened).id), judge.scorer, scorer or "")
     opened.keep(after, "rescored")
     comparison = compare(before, after)
     if as_json:

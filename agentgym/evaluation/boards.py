@@ -19,12 +19,12 @@ def boards_table(boards: Sequence[Board]) -> RenderableType:
     """Return one table for each board."""
     shown: list[RenderableType] = []
     for board in boards:
-        table = Table(title=board.title)
+        table = Table(title=plain(board.title))
         for heading in HEADINGS:
             table.add_column(heading, justify="left" if heading in ("run", "agent") else "right")
         for entry in board.entries:
             table.add_row(*map(plain, cells(entry)))
-        shown += [table, Text(board.conditions, style="dim")]
+        shown += [table, Text(plain(board.conditions).plain, style="dim")]
     return Group(*shown)
 
 

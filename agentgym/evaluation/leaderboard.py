@@ -1,7 +1,7 @@
 """Every evaluation in the stores below a folder, ranked by suite.
 
 What stands on one board was played under one set of conditions: the same suite in the same version, split, options and
-limits. Whether an entry is worse than the best of its board is told by the paired comparison, task by task, and not by
+limits, and judged alike. Whether an entry is worse than the best of its board is told by the paired comparison, task by task, and not by
 whether two intervals overlap.
 """
 
@@ -95,7 +95,8 @@ def _conditions(evaluation: Evaluation) -> str:
     suite = (
         f"{evaluation.env_id}, {evaluation.split} tasks (suite {evaluation.suite} {evaluation.suite_version})"
     )
-    return f"{suite}, {', '.join(limits)}; options: {options}"
+    judged = f"; judged by {evaluation.scorer}" if evaluation.scorer else ""
+    return f"{suite}, {', '.join(limits)}; options: {options}{judged}"
 
 
 def _board(conditions: str, found: list[_Found]) -> Board:

@@ -54,6 +54,8 @@ class Evaluation(Record):
     retried: int = 0
     """Attempts that a fault of the infrastructure ended and that were made again."""
     timing: Timing | None = None
+    scorer: str = ""
+    """The function that judged the episodes; empty: their environment."""
     results: tuple[EpisodeResult, ...]
     """By task, then sample."""
 

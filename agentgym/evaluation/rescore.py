@@ -68,8 +68,13 @@ def by_playing(env: AgentEnv) -> Scorer:
     return play
 
 
-def rescored(evaluation: Evaluation, episodes: Iterable[Episode], scorer: Scorer) -> Evaluation:
-    """Return the evaluation with its episodes judged again; raises `UsageError` where one of them is missing."""
+def rescored(
+    evaluation: Evaluation, episodes: Iterable[Episode], scorer: Scorer, name: str = ""
+) -> Evaluation:
+    """Return the evaluation with its episodes judged again; raises `UsageError` where one of them is missing.
+
+    `name` is the scorer's, unless it is the environment.
+    """
     judged = {episode.id: episode for episode in rescore(episodes, scorer)}
     missing = [result.episode_id for result in evaluation.results if result.episode_id not in judged]
     if missing:
@@ -77,7 +82,7 @@ def rescored(evaluation: Evaluation, episodes: Iterable[Episode], scorer: Scorer
     results = tuple(
         EpisodeResult.from_episode(judged[result.episode_id], result.sample) for result in evaluation.results
     )
-    return evaluation.model_copy(update={"results": results})
+    return evaluation.model_copy(update={"results": results, "scorer": name})
 
 
 def _judgement(episode: Episode, found: object) -> Judgement:

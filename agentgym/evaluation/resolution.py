@@ -71,8 +71,8 @@ def resolution(
 ) -> Resolution:
     """Return what the tasks of a split can resolve, at most `limit` of each part of it.
 
-    Without a measured `spread` the one policy solves `rate` of the tasks, and the worst is assumed (`assumed_spread`).
-    Raises `UsageError` for a suite without tasks.
+    Without a measured `spread` the one policy solves `rate` of the tasks, and the other is independent of it
+    (`assumed_spread`). Raises `UsageError` for a suite without tasks.
     """
     parsed = Split.parse(split)
     tasks = len(choose_tasks(spec.suite(**(options or {})).tasks(parsed), limit))
@@ -121,6 +121,6 @@ def resolution_table(found: Resolution) -> RenderableType:
     told = (
         "measured"
         if not found.assumed
-        else "assumed at its worst; give an evaluation with --like to measure it"
+        else "assumed, as of policies that have nothing in common; give an evaluation with --like to measure it"
     )
     return Group(table, Text(answer, style="bold"), Text(f"The spread of results was {told}."))

@@ -80,7 +80,7 @@ async def evaluate(
     `trained` are the keys of tasks that the policy has learned from.
 
     Raises `UnknownNameError` for an unknown environment, split or group, `UsageError` for arguments
-    that leave nothing to play, and `ContaminationError` for held-out tasks that the policy was trained on.
+    that leave nothing to play or episodes kept of other tasks, and `ContaminationError` for held-out tasks that the policy was trained on.
     """
     if samples < 1 or max_turns < 1:
         raise UsageError(f"samples and max_turns are at least 1, got {samples} and {max_turns}.")
@@ -131,6 +131,7 @@ async def _play(
 ) -> dict[str, Episode]:
     """Play what is not done yet, within the allowance; return all that is done, by id."""
     done = keeper.finished({plan.episode_id for plan in plans}) if keeper else {}
+    _must_be_planned(done, plans)
     spent = _Spent(allowance, done.values())
     tell = _counter(on_progress, len(plans), len(done)) if on_progress else None
     with keeper.writer() if keeper else nullcontext() as writer:
@@ -184,6 +185,17 @@ def plan_evaluation(tasks: Sequence[Task], samples: int, *, seed: int, label: st
         for index, task in enumerate(tasks)
         for sample in range(samples)
     ]
+
+
+def _must_be_planned(done: Mapping[str, Episode], plans: Sequence[EpisodePlan]) -> None:
+    """Raise `UsageError` where what was played under an id is not what is planned under it now."""
+    for plan in plans:
+        episode = done.get(plan.episode_id)
+        if episode is not None and (episode.task.key, episode.seed) != (plan.task.key, plan.seed):
+            raise UsageError(
+                f"{episode.id} was played with task {episode.task.id!r} as it was then, and the suite has changed "
+                "since. Go on with the versions that it was begun with, or begin another evaluation."
+            )
 
 
 class _Spent:

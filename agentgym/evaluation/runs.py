@@ -120,6 +120,11 @@ class EvaluationRun:
                 f"{self.path} is no evaluation of this version of agentgym ({reason})."
             ) from error
 
+    def has_episodes(self) -> bool:
+        """Whether anything was played."""
+        with Store(self.store, create=False) as store:
+            return bool(store.episode_rows(own_row(store, self).id))
+
     @contextmanager
     def playing(self) -> Generator[Keeper]:
         """Give what keeps the episodes; note in the store how it ended."""

@@ -177,15 +177,14 @@ class Store:
 
         Raises `UnknownNameError` for an unknown run.
         """
-        run = self.run(run_id)
+        self.run(run_id)
         with self._writing() as connection:
             statement = "DELETE FROM evaluations WHERE run_id = ? AND iteration = ? AND name = ?"
             connection.execute(statement, (run_id, iteration, name))
-        self._add(
-            EvaluationRow(
-                run_id=run.id, iteration=iteration, name=name, created=_now(), result_json=result_json
+            connection.execute(
+                "INSERT INTO evaluations (run_id, iteration, name, created, result_json) VALUES (?, ?, ?, ?, ?)",
+                (run_id, iteration, name, _now(), result_json),
             )
-        )
 
     def evaluations(self, run_id: str) -> list[EvaluationRow]:
         """Return the evaluations of a run in the order in which they were added."""

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import pytest
 
+from agentgym.core.env import AgentEnv, StepResult
 from agentgym.core.task import Split
+from agentgym.environments.household.env import HouseholdEnv
+from agentgym.environments.household.tasks import ENV_ID, HouseholdSuite
 from agentgym.evaluation.report import Evaluation
+from agentgym.store.store import Store
 from agentgym.training.recipe import load_recipe
 from agentgym.training.run import Run
 from tests.cli.driver import Cli, contents
@@ -86,3 +92,51 @@ def test_runs_of_other_conditions_are_pointed_out(run: Run, cli: Cli, tmp_path: 
     assert done.code == 0
     assert "At most 6 turns" in done.out
     assert "trained under other conditions" in done.out
+
+
+class Anything(gym.Space[Any]):
+    """Everything is in it, what no store can keep too."""
+
+    def contains(self, x: Any) -> bool:
+        return True
+
+
+class Spoiled:
+    """The household, one of whose tasks shows what cannot be kept."""
+
+    id, name, summary = ENV_ID, "household", "spoiled"
+
+    def suite(self) -> HouseholdSuite:
+        return HouseholdSuite()
+
+    def make(self, split: Split) -> AgentEnv:
+        env = HouseholdEnv(self.suite(), split)
+        spoiled, step = env.suite.tasks(split)[2], env.step
+        env.observation_space = Anything()
+
+        def shown(action: Any) -> StepResult:
+            seen, reward, terminated, truncated, info = step(action)
+            if env.task == spoiled:
+                seen = {"text": seen, "more": {1, 2}}
+            return seen, reward, terminated, truncated, info
+
+        env.step = shown
+        return env
+
+
+def test_what_was_played_is_not_lost_with_an_episode_that_cannot_be_kept(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("agentgym.registry._registered", {ENV_ID: Spoiled()})
+    limits = ("--concurrency", "1", "--max-turns", "2", "--name", "kept")
+    done = cli("eval", "household", "--policy", "oracle", *limits)
+    assert done.code == 2
+    assert "which the store cannot keep" in done.err
+    with Store(tmp_path / "runs" / "kept" / "store.sqlite", create=False) as store:
+        assert store.episode_rows("kept")
+
+
+def test_nothing_is_left_of_what_cannot_be_played(cli: Cli, tmp_path: Path) -> None:
+    done = cli("eval", "household", "--policy", "oracle", "--option", "no_such=1", "--name", "none")
+    assert done.code == 2
+    assert not (tmp_path / "runs" / "none").exists()

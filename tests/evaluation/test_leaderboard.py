@@ -84,14 +84,29 @@ def test_other_seeds_cannot_be_paired_and_say_so(
     assert [entry.beside_best for entry in board.entries] == [None, None]
 
 
+def test_another_judge_has_a_board_of_its_own(
+    keep: Callable[..., None], make_evaluation: MakeEvaluation, tmp_path: Path
+) -> None:
+    lenient = make_evaluation(["S"], scorer="mine:lenient")
+    keep("run", evaluation=make_evaluation(["F"]), rescored=lenient)
+    boards = leaderboard(tmp_path)
+    assert [[entry.run for entry in board.entries] for board in boards] == [
+        ["run:evaluation"],
+        ["run:rescored"],
+    ]
+    assert boards[1].conditions.endswith("; judged by mine:lenient")
+
+
 def test_names_are_text_on_the_page_and_in_the_terminal(
     keep: Callable[..., None], make_evaluation: MakeEvaluation, tmp_path: Path
 ) -> None:
-    keep("run", evaluation=make_evaluation(["SF", "SS"], agent=HOSTILE, options={"x": HOSTILE}))
+    keep(
+        "run", evaluation=make_evaluation(["SF", "SS"], agent=HOSTILE, options={"x": HOSTILE}, env_id=HOSTILE)
+    )
     boards = leaderboard(tmp_path)
     elements = Elements(boards_page(boards))
     assert "script" not in elements.tags
-    assert elements.text.count("<script>alert(1)</script>[bold]&") == 2
+    assert elements.text.count("<script>alert(1)</script>[bold]&") == 4
     assert {"table", "svg", "main"} <= set(elements.tags)
     console = Console(width=200)
     with console.capture() as capture:

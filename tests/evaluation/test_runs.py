@@ -117,6 +117,16 @@ def test_what_is_done_is_not_done_again(run: EvaluationRun, doors: EnvSpec, door
     assert again.results == whole.results
 
 
+def test_what_was_played_before_the_tasks_changed_is_not_counted_as_the_new_ones(
+    run: EvaluationRun, doors: EnvSpec, door_agent: DoorAgent
+) -> None:
+    play(run, doors, door_agent(0.5), tasks=2)
+    before = rows(run)
+    with pytest.raises(UsageError, match="the suite has changed"):
+        play(run, doors, door_agent(0.5), tasks=2, group="blue")
+    assert rows(run) == before
+
+
 def test_faults_are_played_again_and_counted_apart(
     run: EvaluationRun, doors: EnvSpec, door_agent: DoorAgent
 ) -> None:

@@ -145,6 +145,16 @@ def test_evaluations_come_back_as_they_were_added(store: Store) -> None:
     assert rows == [(3, "before", '{"success": 0.5}'), (1, "after", "{}")]
 
 
+def test_an_evaluation_makes_room_for_another_one_only_when_that_is_kept(store: Store) -> None:
+    store.add_evaluation("run", 0, "after", "1")
+    nothing: Any = None
+    with pytest.raises(StoreFault, match="NOT NULL"):
+        store.add_evaluation("run", 0, "after", nothing)
+    assert [row.result_json for row in store.evaluations("run")] == ["1"]
+    store.add_evaluation("run", 0, "after", "2")
+    assert [row.result_json for row in store.evaluations("run")] == ["2"]
+
+
 def test_a_store_is_still_there_when_opened_again(tmp_path: Path, make_episode: MakeEpisode) -> None:
     path = tmp_path / "new folder" / "odd %20name?.db"
     with Store(path) as store:
