@@ -31,6 +31,7 @@ _SHIPPED: dict[str, str] = {
     "phone": "agentgym.environments.phone",
     "miniwob": "agentgym.environments.miniwob",
     "backoffice": "agentgym.environments.backoffice",
+    "desktop": "agentgym.environments.desktop",
 }
 _registered: dict[str, EnvSpec] = {}
 

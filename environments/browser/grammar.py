@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -95,8 +96,8 @@ _TOKEN = re.compile(
 )
 
 
-def parse(text: str) -> Call:
-    """Read an action; raises `BadAction`.
+def parse(text: str, verbs: Mapping[str, Verb] = VERBS) -> Call:
+    """Read an action with one of the verbs; raises `BadAction`.
 
     >>> parse('fill(7, "green tea")')
     Call(verb='fill', arguments=(7, 'green tea'))
@@ -107,9 +108,9 @@ def parse(text: str) -> Call:
     if found is None:
         raise BadAction(f"{text.strip()!r:.80} is no action. Write one call, such as click(12).")
     name, inside = found.groups()
-    verb = VERBS.get(name)
+    verb = verbs.get(name)
     if verb is None:
-        raise BadAction(unknown_name_message("action", name, VERBS))
+        raise BadAction(unknown_name_message("action", name, verbs))
     values = _arguments(inside, verb)
     wanted = len(verb.arguments)
     if len(values) < wanted or (len(values) > wanted and not verb.more):

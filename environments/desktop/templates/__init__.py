@@ -1,0 +1,1 @@
+"""Kinds of tasks, a file for each sort of work."""
