@@ -40,6 +40,7 @@ _FILES = {
     "/usr/lib/python3/dist-packages/gi": "python3-gi",
 }
 _PATIENCE_S = 20.0
+_FAREWELL_S = 3.0
 _FIRST_USER, _USERS = 300_000, 50_000
 _PASSWD = f"root:x:0:0:root:/root:/bin/false\nuser:x:1000:1000:User:{HOME}:/bin/bash\n"
 _GTK = {
@@ -112,22 +113,17 @@ class Box:
 
     def close(self) -> None:
         """End every process and remove every file of the desktop."""
-        for process in (self._inside, self._server):
-            if process is None:
-                continue
-            process.terminate() if process is self._server else process.kill()
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            for pipe in (process.stdin, process.stdout):
+        if self._inside is not None:
+            for pipe in (self._inside.stdin, self._inside.stdout):
                 if pipe is not None:
                     with contextlib.suppress(OSError):
-                        pipe.close()
+                        pipe.close()  # without its input, the process inside ends, and all others with it
+            _end(self._inside)
+        if self._server is not None:
+            self._server.terminate()
+            _end(self._server)
         if self._server is not None and self.display >= 0:
-            for left in (f"/tmp/.X11-unix/X{self.display}", f"/tmp/.X{self.display}-lock"):
-                Path(left).unlink(missing_ok=True)
+            _remove_lock(self.display, self._server.pid)
         self._inside = self._server = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -177,7 +173,7 @@ class Box:
         variables = {**_ENVIRONMENT, "DISPLAY": f":{self.display}"}
         command = [
             *self._as_user(),
-            *("bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"),
+            *("bwrap", "--unshare-all", "--as-pid-1", "--die-with-parent", "--new-session", "--clearenv"),
             *("--uid", "1000", "--gid", "1000", "--hostname", "desktop"),
             *("--ro-bind", "/usr", "/usr", "--ro-bind", "/etc", "/etc"),
             *(
@@ -208,6 +204,26 @@ class Box:
         assert self._inside.stdout is not None
         line, self._rest = _line(self._inside.stdout.fileno(), self._rest, "The process inside the desktop")
         return json.loads(line)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a process that is to end; one that does not is killed."""
+    try:
+        process.wait(_FAREWELL_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _remove_lock(display: int, server: int) -> None:
+    """Remove what an X server that was killed leaves behind; the display may be another one's by now."""
+    lock = Path(f"/tmp/.X{display}-lock")
+    try:
+        if int(lock.read_text()) == server:
+            Path(f"/tmp/.X11-unix/X{display}").unlink(missing_ok=True)
+            lock.unlink()
+    except (OSError, ValueError):
+        return
 
 
 def _line(descriptor: int, begun: bytes, who: str) -> tuple[bytes, bytes]:

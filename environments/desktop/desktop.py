@@ -182,14 +182,20 @@ def _point(x: float, y: float) -> tuple[int, int]:
     return int(x), int(y)
 
 
+_BUTTONS: dict[str, tuple[int, int]] = {"": (LEFT, 1), "double_": (LEFT, 2), "right_": (RIGHT, 1)}
+
+
+def _with(method: Callable[..., None], count: int, button: int, times: int) -> Callable[..., None]:
+    def do(desktop: Desktop, *place: float) -> None:
+        method(desktop, *place[:count], button, times)
+
+    return do
+
+
 _HANDS: dict[str, Callable[..., str | None]] = {
-    "click": Desktop.click_element,
-    "double_click": lambda desktop, number: desktop.click_element(number, times=2),
-    "right_click": lambda desktop, number: desktop.click_element(number, RIGHT),
+    **{f"{kind}click": _with(Desktop.click_element, 1, *how) for kind, how in _BUTTONS.items()},
+    **{f"{kind}click_at": _with(Desktop.click_at, 2, *how) for kind, how in _BUTTONS.items()},
     "move_to": Desktop.move_to,
-    "click_at": Desktop.click_at,
-    "double_click_at": lambda desktop, x, y: desktop.click_at(x, y, times=2),
-    "right_click_at": lambda desktop, x, y: desktop.click_at(x, y, RIGHT),
     "drag": Desktop.drag,
     "scroll": Desktop.scroll,
     "type": Desktop.type,
