@@ -7,13 +7,13 @@ exception. Exceptions say that the box itself could not be had (`SandboxFault`) 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, Protocol
 
+from agentgym.core import strict_json
 from agentgym.core.errors import ConfigError
 
 WORK = "/work"
@@ -74,11 +74,7 @@ class Result:
 
         Raises `ValueError`, also for NaN and infinities, which are no JSON.
         """
-
-        def refuse(constant: str) -> Any:
-            raise ValueError(f"{constant} is no JSON")
-
-        return json.loads(self.stdout, parse_constant=refuse)
+        return strict_json.loads(self.stdout)
 
 
 @dataclass(frozen=True, slots=True)

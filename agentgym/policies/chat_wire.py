@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from agentgym.core import strict_json
 from agentgym.core.message import Message
 from agentgym.core.policy import FinishReason, GenerationRequest, Sampling
 from agentgym.core.tool import ToolCall
@@ -113,7 +114,7 @@ def _message(data: Mapping[str, Any]) -> tuple[Message, str]:
         text = f'<tool_call>{{"name": {json.dumps(name)}, "arguments": {arguments}}}</tool_call>'
         written.append(text)
         try:
-            value: Any = json.loads(arguments)
+            value: Any = strict_json.loads(arguments)
         except (ValueError, RecursionError):
             value = None
         if isinstance(value, dict):

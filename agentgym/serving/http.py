@@ -8,13 +8,14 @@ import json
 from base64 import b64decode
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope
 
+from agentgym.core import strict_json
 from agentgym.serving.problems import Refusal
 from agentgym.serving.wire.anthropic_messages import MESSAGES
 from agentgym.serving.wire.openai_chat import CHAT
@@ -68,7 +69,7 @@ async def read_json(
     if empty and not data:
         return {}
     try:
-        value: Any = json.loads(data, parse_constant=_refuse_constant)
+        value: Any = strict_json.loads(data)
         json.dumps(value, ensure_ascii=False).encode()  # lone surrogates, which no tokenizer takes
     except (ValueError, RecursionError) as error:
         raise Refusal(400, f"The body is not JSON in UTF-8: {error}.", code="invalid_json") from None
@@ -91,10 +92,6 @@ async def _read(request: Request, max_bytes: int) -> bytes:
     if size > max_bytes:
         raise Refusal(413, f"The body is larger than {max_bytes:,} bytes.", code="request_too_large")
     return b"".join(pieces)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
 
 
 async def left(receive: Receive) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentgym.core.env import AgentEnv, Observation, Stepping, StepResult
-from agentgym.core.errors import StepError, TaskError, UsageError, did_you_mean
+from agentgym.core.errors import EnvironmentFault, StepError, TaskError, UsageError, did_you_mean
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task, content_hash
 from agentgym.environments.browser.egress import Egress
@@ -214,7 +214,10 @@ class MiniwobEnv(AgentEnv):
         self._actions = []
         self._browser.act(_AWAY)  # a page that loads below the pointer is hovered over from the start
         self._browser.open(f"/miniwob/{task.task_type}.html")
-        self._utterance = str(self._browser.evaluate(scripts.BEGIN, task.seed))
+        utterance = self._browser.evaluate(scripts.BEGIN, task.seed)
+        if not utterance:
+            raise EnvironmentFault(f"MiniWoB's page {task.task_type!r} did not start: it asks for nothing.")
+        self._utterance = str(utterance)
         self._over = False
         return self._observe(()), self._info(valid=True)
 
