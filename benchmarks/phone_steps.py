@@ -40,7 +40,7 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.process_time() - started
 
 
-def measure(played: list[tuple[str, list[str]]], **options: bool) -> dict[str, float]:
+def measure(played: list[tuple[str, list[str]]], **options: Any) -> dict[str, float]:
     env = SPEC.make(Split.TRAIN, **options)
     spent = dict.fromkeys(("reset", "step", "snapshot", "restore", "state_key"), 0.0)
     steps = 0
