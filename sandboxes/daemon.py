@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -35,9 +36,12 @@ def connect() -> DockerClient:
         )
     path = Path(host.removeprefix("unix://"))
     try:
+        # First by ourselves: the SDK leaves its socket open where nobody answers.
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(str(path))
         client = docker.DockerClient(base_url=host, version="auto", max_pool_size=64)
         client.ping()
-    except DockerException as error:
+    except (DockerException, OSError) as error:
         if not path.exists():
             told = f"there is no {path}; start it (`systemctl start docker`, or `dockerd &` as root)"
         elif not os.access(path, os.W_OK):

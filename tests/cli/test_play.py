@@ -24,8 +24,9 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 IN_TERMINAL = """
-import fcntl, sys, termios
+import fcntl, signal, sys, termios
 from agentgym.cli.main import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests were started by
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that keys such as Ctrl-C reach this process
 main(sys.argv[1:])
 """

@@ -10,7 +10,7 @@ import os
 
 from starlette.types import ASGIApp
 
-from agentgym.core.errors import UsageError
+from agentgym.core.errors import UnknownNameError, UsageError
 from agentgym.core.task import Split
 from agentgym.environments.remote.address import TOKEN_VARIABLE
 from agentgym.registry import find_spec
@@ -23,7 +23,10 @@ from agentgym.serving.listening import checked_token
 def __getattr__(name: str) -> ASGIApp:
     if name.startswith("_"):
         raise AttributeError(name)
-    spec = find_spec(name)
+    try:
+        spec = find_spec(name)
+    except UnknownNameError as error:
+        raise AttributeError(str(error)) from error
     token = os.environ.get(TOKEN_VARIABLE)
     if token is None:
         raise UsageError(f"Set {TOKEN_VARIABLE} to the token that clients must send.")
