@@ -168,7 +168,8 @@ def take_screenshots(viewer: Viewer, browser: Browser, name: str) -> None:
         page = browser.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 800}).new_page()
         page.goto(viewer.link())
         page.get_by_role("link", name=name).click()
-        page.locator("figure img").nth(5).evaluate("image => image.decode()")
+        for image in page.locator("figure img").all()[:6]:
+            image.evaluate("image => image.decode()")
         if file == "viewer_episode.png":
             page.goto(f"{page.url}/episodes?outcome=success")
             chosen = page.locator("tbody tr").filter(has=page.locator("td:nth-child(4)", has_text="8")).first
