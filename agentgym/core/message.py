@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from agentgym.core import strict_json
 from agentgym.core.errors import UsageError, unknown_name_message
 from agentgym.core.tool import ToolCall
 
@@ -116,7 +115,7 @@ def _read_arguments(place: str, written: Any) -> dict[str, Any]:
     value: Any = written
     if isinstance(written, str):
         try:
-            value = strict_json.loads(written) if written.strip() else {}
+            value = json.loads(written) if written.strip() else {}
         except (ValueError, RecursionError) as error:
             raise UsageError(f"{place}: not JSON ({error}); got {written!r:.80}.") from None
     if value is None:

@@ -146,9 +146,3 @@ NONSENSE: list[tuple[dict[str, Any], str]] = [
 def test_nonsense_is_refused_by_the_name_of_its_field(data: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Message.from_openai(data)
-
-
-def test_numbers_that_are_no_json_are_no_arguments() -> None:
-    call = {"id": "1", "function": {"name": "open", "arguments": '{"box": NaN}'}}
-    with pytest.raises(UsageError, match="NaN is no JSON number"):
-        Message.from_openai({"role": "assistant", "tool_calls": [call]})
