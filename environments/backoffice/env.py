@@ -8,8 +8,9 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from agentgym.core.choosing import chosen_task, fitting
 from agentgym.core.env import AgentEnv, Stepping, StepResult
-from agentgym.core.errors import StepError, TaskError, UsageError, did_you_mean
+from agentgym.core.errors import StepError, UsageError
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task
 from agentgym.core.tool import ToolCall
@@ -87,12 +88,7 @@ class BackofficeEnv(AgentEnv):
         Raises `TaskError` for a task of another environment or split, or an unknown id.
         """
         super().reset(seed=seed)
-        chosen = _task_option(options)
-        if chosen is None:
-            chosen = self._tasks[int(self.np_random.integers(len(self._tasks)))]
-        elif isinstance(chosen, str):
-            chosen = self._scripts.task(chosen)
-        self._enter(chosen)
+        self._enter(chosen_task(self, options, self._tasks, self._scripts.task))
         self._talk, self._steps, self._over = [], 0, False
         opening = f"{self._counter.policy}\nUser: {self._said(self._counter.user.wants)}"
         return opening, self._info(valid=True)
@@ -162,7 +158,7 @@ class BackofficeEnv(AgentEnv):
         """
         state, database = _unpack(snapshot)
         task, steps, over, talk, place = json.loads(state)
-        self._enter(Task.from_json(task))
+        self._enter(fitting(self, Task.from_json(task)))
         self._counter.desk.load(database)
         self._counter.load_talk(place)
         self._talk = [(who, what) for who, what in talk]
@@ -193,17 +189,7 @@ class BackofficeEnv(AgentEnv):
         return line
 
     def _enter(self, task: Task) -> None:
-        """Open the database of `task` anew; raises `TaskError` where the task does not fit."""
-        if task.env_id != self.suite.env_id:
-            raise TaskError(
-                f"Task {task.id!r} is for {task.env_id!r}, this environment is {self.suite.env_id!r}; "
-                f"make the other with `agentgym.make({task.env_id!r})`."
-            )
-        if task.split is not self.split:
-            raise TaskError(
-                f"Task {task.id!r} belongs to split {task.split.value!r}, this environment plays "
-                f"{self.split.value!r}; make one with `split={task.split.value!r}`."
-            )
+        """Open the database of `task` anew."""
         if task != self._counter.task:
             script = self._scripts.script(task)
             self._counter.desk.close()
@@ -233,18 +219,6 @@ class BackofficeEnv(AgentEnv):
         if self._task is None:
             return "No episode has begun; call reset() first."
         return f"The episode is over after {self._steps} steps; call reset() to begin another."
-
-
-def _task_option(options: Mapping[str, Any] | None) -> Task | str | None:
-    if not options:
-        return None
-    unknown = sorted(set(options) - {"task"})
-    if unknown:
-        raise UsageError(f"Unknown reset options {unknown}.{did_you_mean(unknown[0], ['task'])} Known: task.")
-    chosen = options["task"]
-    if not isinstance(chosen, Task | str | None):
-        raise TaskError(f"options['task'] must be a Task or a task id, got {type(chosen).__name__}.")
-    return chosen
 
 
 def _unpack(snapshot: bytes) -> tuple[bytes, bytes]:

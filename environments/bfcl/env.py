@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agentgym.core.choosing import chosen_task, fitting
 from agentgym.core.env import AgentEnv, StepResult
-from agentgym.core.errors import StepError, TaskError, UsageError, did_you_mean
+from agentgym.core.errors import StepError, UsageError
 from agentgym.core.spaces import DialogueSpace, Utf8Text
 from agentgym.core.task import Split, Task, content_hash
 from agentgym.core.tool import ToolCall, ToolSpec
@@ -68,15 +69,7 @@ class BfclEnv(AgentEnv):
         Raises `TaskError` for a task of another environment or split, or an unknown id.
         """
         super().reset(seed=seed)
-        unknown = sorted(set(options or {}) - {"task"})
-        if unknown:
-            raise UsageError(
-                f"Unknown reset options {unknown}.{did_you_mean(unknown[0], ['task'])} Known: task."
-            )
-        chosen: object = (options or {}).get("task")
-        if chosen is None:
-            chosen = self._tasks[int(self.np_random.integers(len(self._tasks)))]
-        return self._start(self._fitting(chosen))
+        return self._start(chosen_task(self, options, self._tasks, self._problems.task))
 
     def step(self, action: Any) -> StepResult:
         """Call a tool, or say something to the user.
@@ -154,7 +147,7 @@ class BfclEnv(AgentEnv):
                 f"These {len(snapshot)} bytes are no snapshot of a BFCL environment ({error!r:.80}); restore one in "
                 "an environment of the kind that made it."
             ) from None
-        self._start(self._fitting(saved["task"]))
+        self._start(fitting(self, self._problems.task(str(saved["task"]))))
         for action in actions:
             self.step(action)
 
@@ -214,23 +207,6 @@ class BfclEnv(AgentEnv):
         # Whoever was told of the tools at the beginning of the episode learns of the new ones here.
         docs = [json.dumps(tool.to_openai()["function"]) for tool in new]
         return "\n".join([*docs, self._problem.request(self._turn)])
-
-    def _fitting(self, chosen: object) -> Task:
-        """Return the task that is meant; raises `TaskError` where this environment does not play it."""
-        if not isinstance(chosen, Task | str):
-            raise TaskError(f"options['task'] must be a Task or a task id, got {type(chosen).__name__}.")
-        task = self._problems.task(chosen) if isinstance(chosen, str) else chosen
-        if task.env_id != self.suite.env_id:
-            raise TaskError(
-                f"Task {task.id!r} is for {task.env_id!r}, this environment is {self.suite.env_id!r}; "
-                f"make the other with `agentgym.make({task.env_id!r})`."
-            )
-        if task.split is not self.split:
-            raise TaskError(
-                f"Task {task.id!r} belongs to split {task.split.value!r}, this environment plays "
-                f"{self.split.value!r}; make one with `split={task.split.value!r}`."
-            )
-        return task
 
     def _info(self, valid: bool) -> dict[str, Any]:
         info: dict[str, Any] = {

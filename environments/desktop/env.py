@@ -10,8 +10,9 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from agentgym.core.choosing import chosen_task
 from agentgym.core.env import AgentEnv, Observation, Stepping, StepResult
-from agentgym.core.errors import StepError, TaskError, UsageError, did_you_mean
+from agentgym.core.errors import StepError, UsageError
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task, content_hash
 from agentgym.environments.browser.grammar import BadAction, parse
@@ -80,15 +81,7 @@ class DesktopEnv(AgentEnv):
         the desktop does not start.
         """
         super().reset(seed=seed)
-        unknown = sorted(set(options or {}) - {"task"})
-        if unknown:
-            raise UsageError(
-                f"Unknown reset options {unknown}.{did_you_mean(unknown[0], ['task'])} Known: task."
-            )
-        chosen: object = (options or {}).get("task")
-        if chosen is None:
-            chosen = self._tasks[int(self.np_random.integers(len(self._tasks)))]
-        task = self._fitting(chosen)
+        task = chosen_task(self, options, self._tasks, self._known.task)
         goal = self._known.goal(task)
         self.close()
         self._desktop = Desktop(goal.start, goal.opened)
@@ -178,20 +171,3 @@ class DesktopEnv(AgentEnv):
         if self._desktop is None or self._goal is None:
             raise StepError("No episode has begun; call reset() first.")
         return self._desktop, self._goal
-
-    def _fitting(self, chosen: object) -> Task:
-        """Return the task that is meant; raises `TaskError` where this environment does not play it."""
-        if not isinstance(chosen, Task | str):
-            raise TaskError(f"options['task'] must be a Task or a task id, got {type(chosen).__name__}.")
-        task = self._known.task(chosen) if isinstance(chosen, str) else chosen
-        if task.env_id != self.suite.env_id:
-            raise TaskError(
-                f"Task {task.id!r} is for {task.env_id!r}, this environment is {self.suite.env_id!r}; "
-                f"make the other with `agentgym.make({task.env_id!r})`."
-            )
-        if task.split is not self.split:
-            raise TaskError(
-                f"Task {task.id!r} belongs to split {task.split.value!r}, this environment plays "
-                f"{self.split.value!r}; make one with `split={task.split.value!r}`."
-            )
-        return task

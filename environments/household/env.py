@@ -8,8 +8,9 @@ import struct
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from agentgym.core.choosing import chosen_task, fitting
 from agentgym.core.env import AgentEnv, StepResult
-from agentgym.core.errors import StepError, TaskError, UnknownNameError, UsageError, did_you_mean
+from agentgym.core.errors import StepError, UnknownNameError, UsageError
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task, TaskSuite
 from agentgym.environments.household import oracle, search
@@ -91,11 +92,7 @@ class HouseholdEnv(AgentEnv):
         Raises `TaskError` for a task of another environment or split, or an unknown id.
         """
         super().reset(seed=seed)
-        chosen = _task_option(options)
-        if chosen is None:
-            chosen = self._tasks[int(self.np_random.integers(len(self._tasks)))]
-        elif isinstance(chosen, str):
-            chosen = self._worlds.task(chosen)
+        chosen = chosen_task(self, options, self._tasks, self._worlds.task)
         engine = self._engine_of(chosen)
         observation = engine.reset()
         self._play(chosen, engine, steps=0, over=False, seen=0)
@@ -174,17 +171,7 @@ class HouseholdEnv(AgentEnv):
         """Return an engine for `task`, in whatever state; raises `TaskError` where the task does not fit."""
         if self._engine is not None and task == self._task:
             return self._engine
-        if task.env_id != self.suite.env_id:
-            raise TaskError(
-                f"Task {task.id!r} is for {task.env_id!r}, this environment is {self.suite.env_id!r}; "
-                f"make the other with `agentgym.make({task.env_id!r})`."
-            )
-        if task.split is not self.split:
-            raise TaskError(
-                f"Task {task.id!r} belongs to split {task.split.value!r}, this environment plays "
-                f"{self.split.value!r}; make one with `split={task.split.value!r}`."
-            )
-        return Engine(self._worlds.world(task))
+        return Engine(self._worlds.world(fitting(self, task)))
 
     def _play(self, task: Task, engine: Engine, steps: int, over: bool, seen: int) -> None:
         if engine is not self._engine:
@@ -221,18 +208,6 @@ class HouseholdEnv(AgentEnv):
         if self._engine is None:
             return "No episode has begun; call reset() first."
         return f"The episode is over after {self._steps} steps; call reset() to begin another."
-
-
-def _task_option(options: Mapping[str, Any] | None) -> Task | str | None:
-    if not options:
-        return None
-    unknown = sorted(set(options) - {"task"})
-    if unknown:
-        raise UsageError(f"Unknown reset options {unknown}.{did_you_mean(unknown[0], ['task'])} Known: task.")
-    chosen = options["task"]
-    if not isinstance(chosen, Task | str | None):
-        raise TaskError(f"options['task'] must be a Task or a task id, got {type(chosen).__name__}.")
-    return chosen
 
 
 def _unpack(snapshot: bytes) -> tuple[int, bool, int, bytes, bytes]:

@@ -11,8 +11,9 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from agentgym.core.choosing import chosen_task, fitting
 from agentgym.core.env import AgentEnv, Observation, Stepping, StepResult
-from agentgym.core.errors import EnvironmentFault, StepError, TaskError, UsageError, did_you_mean
+from agentgym.core.errors import EnvironmentFault, StepError, TaskError, UsageError
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task, content_hash
 from agentgym.environments.browser.egress import Egress
@@ -102,15 +103,7 @@ class MiniwobEnv(AgentEnv):
         where the browser fails.
         """
         super().reset(seed=seed)
-        unknown = sorted(set(options or {}) - {"task"})
-        if unknown:
-            raise UsageError(
-                f"Unknown reset options {unknown}.{did_you_mean(unknown[0], ['task'])} Known: task."
-            )
-        chosen: object = (options or {}).get("task")
-        if chosen is None:
-            chosen = self._tasks[int(self.np_random.integers(len(self._tasks)))]
-        return self._start(self._fitting(chosen))
+        return self._start(chosen_task(self, options, self._tasks, self._known.task))
 
     def step(self, action: Any) -> StepResult:
         """Do an action. One that cannot be read or done says why, takes no time, and `info["valid"]` is false.
@@ -194,7 +187,7 @@ class MiniwobEnv(AgentEnv):
                 f"These {len(snapshot)} bytes are no snapshot of a MiniWoB environment ({error!r:.80}); restore one "
                 "in an environment of the kind that made it."
             ) from None
-        self._start(self._fitting(task))
+        self._start(fitting(self, task))
         for action in actions:
             self.step(action)
 
@@ -210,6 +203,10 @@ class MiniwobEnv(AgentEnv):
     # --- helpers ------------------------------------------------------------------------------------
 
     def _start(self, task: Task) -> tuple[Observation, dict[str, Any]]:
+        if task.task_type not in self._known.pages:
+            raise TaskError(
+                f"Task {task.id!r} is on page {task.task_type!r}, which this environment does not play."
+            )
         self._task = task
         self._actions = []
         self._browser.act(_AWAY)  # a page that loads below the pointer is hovered over from the start
@@ -249,27 +246,6 @@ class MiniwobEnv(AgentEnv):
             "task_id": self.task.id,
             "instruction": self._utterance,
         }
-
-    def _fitting(self, chosen: object) -> Task:
-        """Return the task that is meant; raises `TaskError` where this environment does not play it."""
-        if not isinstance(chosen, Task | str):
-            raise TaskError(f"options['task'] must be a Task or a task id, got {type(chosen).__name__}.")
-        task = self._known.task(chosen) if isinstance(chosen, str) else chosen
-        if task.env_id != self.suite.env_id:
-            raise TaskError(
-                f"Task {task.id!r} is for {task.env_id!r}, this environment is {self.suite.env_id!r}; "
-                f"make the other with `agentgym.make({task.env_id!r})`."
-            )
-        if task.split is not self.split:
-            raise TaskError(
-                f"Task {task.id!r} belongs to split {task.split.value!r}, this environment plays "
-                f"{self.split.value!r}; make one with `split={task.split.value!r}`."
-            )
-        if task.task_type not in self._known.pages:
-            raise TaskError(
-                f"Task {task.id!r} is on page {task.task_type!r}, which this environment does not play."
-            )
-        return task
 
     def _why_no_step(self) -> str:
         if self._task is None:

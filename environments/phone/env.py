@@ -11,8 +11,9 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from agentgym.core.choosing import chosen_task, fitting
 from agentgym.core.env import AgentEnv, Observation, StepResult
-from agentgym.core.errors import StepError, TaskError, UnknownNameError, UsageError, did_you_mean
+from agentgym.core.errors import StepError, UnknownNameError, UsageError
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task
 from agentgym.environments.phone import oracle
@@ -98,12 +99,7 @@ class PhoneEnv(AgentEnv):
         Raises `TaskError` for a task of another environment or split, or an unknown id.
         """
         super().reset(seed=seed)
-        chosen = _task_option(options)
-        if chosen is None:
-            chosen = self._tasks[int(self.np_random.integers(len(self._tasks)))]
-        elif isinstance(chosen, str):
-            chosen = self._plays.task(chosen)
-        self._begin(chosen)
+        self._begin(chosen_task(self, options, self._tasks, self._plays.task))
         return self._observation(first=True), self._info(valid=True)
 
     def step(self, action: Any) -> StepResult:
@@ -178,7 +174,7 @@ class PhoneEnv(AgentEnv):
         task, episode, interface, message = json.loads(told)
         task = Task.from_json(task)
         if self._play is None or task != self._task:
-            self._begin(task)
+            self._begin(fitting(self, task))
         device = self.device
         device.store.load(database)
         device.load(interface)
@@ -204,16 +200,6 @@ class PhoneEnv(AgentEnv):
     # --- helpers ------------------------------------------------------------------------------------
 
     def _begin(self, task: Task) -> None:
-        if task.env_id != self.suite.env_id:
-            raise TaskError(
-                f"Task {task.id!r} is for {task.env_id!r}, this environment is {self.suite.env_id!r}; "
-                f"make the other with `agentgym.make({task.env_id!r})`."
-            )
-        if task.split is not self.split:
-            raise TaskError(
-                f"Task {task.id!r} belongs to split {task.split.value!r}, this environment plays "
-                f"{self.split.value!r}; make one with `split={task.split.value!r}`."
-            )
         play = self._plays.play(task)
         self.close()
         self._task, self._play = task, play
@@ -280,18 +266,6 @@ class PhoneEnv(AgentEnv):
         if self._play is None:
             raise StepError("No episode has begun; call reset() first.")
         return self._play
-
-
-def _task_option(options: Mapping[str, Any] | None) -> Task | str | None:
-    if not options:
-        return None
-    unknown = sorted(set(options) - {"task"})
-    if unknown:
-        raise UsageError(f"Unknown reset options {unknown}.{did_you_mean(unknown[0], ['task'])} Known: task.")
-    chosen = options["task"]
-    if not isinstance(chosen, Task | str | None):
-        raise TaskError(f"options['task'] must be a Task or a task id, got {type(chosen).__name__}.")
-    return chosen
 
 
 def _unpack(snapshot: bytes) -> tuple[bytes, bytes]:

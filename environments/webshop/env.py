@@ -12,8 +12,9 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from agentgym.core.choosing import chosen_task, fitting
 from agentgym.core.env import AgentEnv, Observation, StepResult
-from agentgym.core.errors import StepError, TaskError, UsageError, did_you_mean
+from agentgym.core.errors import StepError, UsageError
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task, content_hash
 from agentgym.environments.webshop.catalogue import product
@@ -82,11 +83,8 @@ class WebshopEnv(AgentEnv):
         Raises `TaskError` for a task of another environment or split, or an unknown id.
         """
         super().reset(seed=seed)
-        chosen = _task_option(options)
-        if chosen is None:
-            chosen = self._tasks[int(self.np_random.integers(len(self._tasks)))]
-        task = self._suite.task(chosen) if isinstance(chosen, str) else chosen
-        self._goal = self._goal_of(task)
+        task = chosen_task(self, options, self._tasks, self._suite.task)
+        self._goal = Goal.of(task)
         self._task, self._steps, self._over = task, 0, False
         self._door.enter(self._blank)
         return self._with_task(self._door.look("")), self._info(valid=True)
@@ -162,8 +160,8 @@ class WebshopEnv(AgentEnv):
         `UsageError` for bytes that are no such snapshot, `TaskError` for one of another environment or split.
         """
         saved_task, steps, over, session, place = _unpack(snapshot)
-        task = Task.from_json(saved_task)
-        goal = self._goal_of(task)
+        task = fitting(self, Task.from_json(saved_task))
+        goal = Goal.of(task)
         self._door.load(Session.load(session), place)
         self._task, self._goal, self._steps, self._over = task, goal, steps, over
 
@@ -175,20 +173,6 @@ class WebshopEnv(AgentEnv):
         return None if step is None else self._door.write(step)
 
     # --- helpers ------------------------------------------------------------------------------------
-
-    def _goal_of(self, task: Task) -> Goal:
-        """Return what a task asks for; raises `TaskError` where it does not fit."""
-        if task.env_id != self.suite.env_id:
-            raise TaskError(
-                f"Task {task.id!r} is for {task.env_id!r}, this environment is {self.suite.env_id!r}; "
-                f"make the other with `agentgym.make({task.env_id!r})`."
-            )
-        if task.split is not self.split:
-            raise TaskError(
-                f"Task {task.id!r} belongs to split {task.split.value!r}, this environment plays "
-                f"{self.split.value!r}; make one with `split={task.split.value!r}`."
-            )
-        return Goal.of(task)
 
     def _with_task(self, seen: Observation) -> Observation:
         asked = f"\nYour task is to: {self._playing().instruction}."
@@ -233,18 +217,6 @@ class WebshopEnv(AgentEnv):
         if self._goal is None:
             return "No episode has begun; call reset() first."
         return f"The episode is over after {self._steps} steps; call reset() to begin another."
-
-
-def _task_option(options: Mapping[str, Any] | None) -> Task | str | None:
-    if not options:
-        return None
-    unknown = sorted(set(options) - {"task"})
-    if unknown:
-        raise UsageError(f"Unknown reset options {unknown}.{did_you_mean(unknown[0], ['task'])} Known: task.")
-    chosen = options["task"]
-    if not isinstance(chosen, Task | str | None):
-        raise TaskError(f"options['task'] must be a Task or a task id, got {type(chosen).__name__}.")
-    return chosen
 
 
 def _unpack(snapshot: bytes) -> tuple[Any, int, bool, Any, Any]:
