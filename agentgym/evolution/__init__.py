@@ -1,0 +1,1 @@
+"""Libraries of memory items that grow: what proposes items, what admits them, what they bring."""

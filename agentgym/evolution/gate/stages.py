@@ -1,0 +1,138 @@
+"""The stages of the gate. Each says for what it does not apply, what it still needs, and what it finds."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from agentgym.core.memory import ItemKind, MemoryItem
+from agentgym.evolution.gate.forms import form_problem
+from agentgym.evolution.gate.replay import Replay
+from agentgym.evolution.gate.report import Check, Standing
+from agentgym.memory.scan import scan
+from agentgym.memory.tools.document import TESTS_FOLDER
+from agentgym.memory.tools.inspecting import inspect_code
+from agentgym.memory.tools.runner import ToolRunner
+
+_LISTED = 3
+"""Most problems named in a reason."""
+
+
+class Stage(Protocol):
+    """One of the gate's stages."""
+
+    @property
+    def name(self) -> str:
+        """For rows."""
+        ...
+
+    def exempt(self, item: MemoryItem) -> str:
+        """Return why the stage does not apply to an item; empty: it does."""
+        ...
+
+    def missing(self) -> str:
+        """Return what the stage needs and was not given; empty: nothing."""
+        ...
+
+    async def check(self, item: MemoryItem) -> Check:
+        """Return what is found. Raises `InfrastructureError` for what is not the item's fault."""
+        ...
+
+
+class Always:
+    """A stage that applies to every item and needs nothing."""
+
+    def exempt(self, item: MemoryItem) -> str:
+        """Nothing is exempt."""
+        return ""
+
+    def missing(self) -> str:
+        """Nothing is."""
+        return ""
+
+
+class ForTools(Always):
+    """A stage that applies to tools alone."""
+
+    def exempt(self, item: MemoryItem) -> str:
+        """Whatever has no code that can be called."""
+        return "" if item.kind is ItemKind.TOOL else f"a {item.kind.value} has no code that can be called"
+
+
+class SchemaStage(Always):
+    """Whether the item has the form of its kind."""
+
+    name = "schema"
+
+    async def check(self, item: MemoryItem) -> Check:
+        """Pass what is well formed."""
+        problem = form_problem(item)
+        standing = Standing.FAILED if problem else Standing.PASSED
+        return Check(self.name, standing, problem or f"well formed as a {item.kind.value}")
+
+
+class ScanStage(Always):
+    """Known forms of attacks in its texts, and code that a tool has no honest use for; the figure counts them."""
+
+    name = "scan"
+
+    async def check(self, item: MemoryItem) -> Check:
+        """Pass what nothing is found in."""
+        found = [*scan(item), *(inspect_code(item) if item.kind is ItemKind.TOOL else ())]
+        told = [f"{finding.rule} in {finding.where}: {finding.excerpt!r}" for finding in found]
+        standing = Standing.FAILED if found else Standing.PASSED
+        return Check(
+            self.name,
+            standing,
+            "; ".join(told[:_LISTED]) or "nothing suspicious",
+            float(len(found)),
+            len(item.files) + 3,
+            {"findings": told},
+        )
+
+
+class OwnTestsStage(ForTools):
+    """A tool's own tests; the figure is the share that passes, which is to be all."""
+
+    name = "tests"
+
+    def __init__(self, runner: ToolRunner) -> None:
+        self._runner = runner
+
+    async def check(self, item: MemoryItem) -> Check:
+        """Pass a tool that has tests, all of which pass."""
+        if not any(path.startswith(TESTS_FOLDER) for path in item.files):
+            return Check(self.name, Standing.FAILED, f"it has no test; write programs in {TESTS_FOLDER}", 0.0)
+        return told_tests(self.name, await self._runner.test(item))
+
+
+class ReplayStage(Always):
+    """Tasks of the split `select` with the item and without it; see `Replay`. The figure is the difference."""
+
+    name = "replay"
+
+    def __init__(self, replay: Replay | None) -> None:
+        self._replay = replay
+
+    def missing(self) -> str:
+        """An agent and tasks to play."""
+        return "" if self._replay is not None else "no agent and tasks to play were given"
+
+    async def check(self, item: MemoryItem) -> Check:
+        """Pass an item that is better or no worse."""
+        assert self._replay is not None
+        return await self._replay.check(item, self.name)
+
+
+def told_tests(name: str, problems: dict[str, str]) -> Check:
+    """Return the row of tests that were run, given what went wrong with each."""
+    wrong = [problem for problem in problems.values() if problem]
+    passed = len(problems) - len(wrong)
+    reason = "; ".join(wrong[:_LISTED]) or f"{passed} of {len(problems)} pass"
+    return Check(
+        name,
+        Standing.FAILED if wrong else Standing.PASSED,
+        reason,
+        passed / len(problems),
+        len(problems),
+        {"problems": {path: problem for path, problem in problems.items() if problem}},
+    )
