@@ -34,6 +34,8 @@ _T = TypeVar("_T")
 _RECOVERY_S = 10.0
 """What it may take beyond an action's time to end an endless script, or to put a new tab in place of a dead one."""
 _FREE_S = 2.0
+_OPEN_S = 30.0
+"""What it may take to open the world's page: nobody's action, and a browser that has just started is slow."""
 _LOAD_SHARE = 0.6
 """Of an action's time, what loading may take of it."""
 
@@ -98,11 +100,11 @@ class BrowserSession:
 
         async def work(window: Window) -> None:
             window.home = self.egress.full(address)
-            async with asyncio.timeout(self.timeout_s):
+            async with asyncio.timeout(_OPEN_S):
                 await window.go_home()
-                await window.settle(self.timeout_s)
+                await window.settle(_OPEN_S)
 
-        self._do(work)
+        self._do(work, _OPEN_S + _RECOVERY_S)
 
     def act(self, action: str | Call) -> Done:
         """Do an action, and wait until the page that it leads to is loaded."""
@@ -178,13 +180,13 @@ class BrowserSession:
         if window is not None:
             self._service.run(self._service.release(window), START_S)
 
-    def _do(self, work: Callable[[Window], Coroutine[Any, Any, _T]]) -> _T:
+    def _do(self, work: Callable[[Window], Coroutine[Any, Any, _T]], limit_s: float | None = None) -> _T:
         if self._opened is None:
             self._opened = self._service.run(
                 self._service.acquire(self.egress, self.size, self.script), START_S
             )
         try:
-            return self._service.run(_within(work(self._opened)), 2 * self.timeout_s + _RECOVERY_S)
+            return self._service.run(_within(work(self._opened)), limit_s or 2 * self.timeout_s + _RECOVERY_S)
         except EnvironmentFault:
             self.close()
             raise

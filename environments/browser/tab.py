@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
@@ -13,7 +14,7 @@ from playwright.async_api import Error as PlaywrightError
 from agentgym.environments.browser.tree import Element, Tree, read_tree
 
 _BEGIN_S = 0.5
-"""A navigation that was asked for and has not begun after so long never will."""
+"""A navigation that was asked for and has not begun after so long never will; nor is a request blocked later."""
 _LET_SCRIPTS_RUN = "new Promise(done => setTimeout(() => done(window.closed)))"
 """Answered when what events have set off is done; says whether the page is closing."""
 
@@ -27,7 +28,7 @@ class Gone(Exception):
 class Tab:
     """A page with a DevTools session of ours."""
 
-    def __init__(self, page: Page, cdp: CDPSession, tell: Tell) -> None:
+    def __init__(self, page: Page, cdp: CDPSession, tell: Tell, forbidden: re.Pattern[str]) -> None:
         self.page = page
         self._cdp = cdp
         self.crashed = False
@@ -36,14 +37,17 @@ class Tab:
         self.opening = 0
         """Tabs that the page has asked for and that are not there yet."""
         self._tell = tell
+        self._forbidden = forbidden
+        self._blocking: set[str] = set()
+        """Requests that are going to be blocked."""
         self._asked: set[str] = set()
         self._loading: set[str] = set()
         self._moved = asyncio.Event()
 
     @classmethod
-    async def attach(cls, page: Page, tell: Tell) -> Tab:
-        """Watch a page."""
-        tab = cls(page, await page.context.new_cdp_session(page), tell)
+    async def attach(cls, page: Page, tell: Tell, forbidden: re.Pattern[str]) -> Tab:
+        """Watch a page; requests for `forbidden` addresses are blocked by the window, and waited for here."""
+        tab = cls(page, await page.context.new_cdp_session(page), tell, forbidden)
         page.on("dialog", tab._answer)
         page.on("download", tab._refuse)
         page.on("filechooser", lambda _: tell("The page asked for a file; there are none to choose."))
@@ -54,17 +58,24 @@ class Tab:
             ("Page.frameStoppedLoading", tab._end),
             ("Page.frameDetached", tab._end),
             ("Page.windowOpen", tab._expect),
+            ("Network.requestWillBeSent", tab._request),
+            ("Network.loadingFailed", tab._answered),
+            ("Network.loadingFinished", tab._answered),
         ):
             tab._cdp.on(event, follow)
         await tab.send("Page.enable")
+        await tab.send("Network.enable")
         return tab
 
     async def settle(self, limit_s: float) -> bool:
-        """Wait until what an action has begun is loaded; return whether it is, within `limit_s` seconds."""
+        """Wait until what an action has begun is loaded; return whether it is, within `limit_s` seconds.
+
+        What is blocked of it has been told by then.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + limit_s
         await self._let_scripts_run(limit_s)
-        while self._asked or self._loading:
+        while self._asked or self._loading or self._blocking:
             self._moved.clear()
             left = until - loop.time() if self._loading else _BEGIN_S
             try:
@@ -74,6 +85,7 @@ class Tab:
                     await self.send("Page.stopLoading")
                     return False
                 self._asked.clear()
+                self._blocking.clear()
         return True
 
     async def _let_scripts_run(self, limit_s: float) -> None:
@@ -148,6 +160,14 @@ class Tab:
     def _end(self, event: Any) -> None:
         self._asked.discard(event["frameId"])
         self._loading.discard(event["frameId"])
+        self._moved.set()
+
+    def _request(self, event: Any) -> None:
+        if self._forbidden.match(event["request"]["url"]):
+            self._blocking.add(event["requestId"])
+
+    def _answered(self, event: Any) -> None:
+        self._blocking.discard(event["requestId"])
         self._moved.set()
 
     def _expect(self, event: Any) -> None:

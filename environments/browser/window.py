@@ -168,7 +168,7 @@ class Window:
         await self.context.close()
 
     async def _attach(self, page: Page) -> Tab:
-        tab = await Tab.attach(page, self.tell)
+        tab = await Tab.attach(page, self.tell, self.egress.forbidden)
         self.tabs.append(tab)
         self._current = tab
         page.on("close", lambda _: self._closed(tab))

@@ -18,6 +18,7 @@ from agentgym.core.errors import SandboxFault, UsageError
 from agentgym.core.sandbox import SandboxSpec
 from agentgym.sandboxes.cgroups import Cgroup, Hierarchy
 from agentgym.sandboxes.process import ProcessSandbox
+from tests.held import children, held
 
 PACKAGE = Path(agentgym.__file__).parent
 UNPRIVILEGED = """
@@ -42,19 +43,8 @@ def held_groups() -> list[Path]:
     return list(Path("/sys/fs/cgroup").glob(f"*/agentgym/{os.getpid()}-*"))
 
 
-def open_files() -> list[str]:
-    return sorted(entry.name for entry in Path("/proc/self/fd").iterdir())
-
-
-def children() -> set[int]:
-    found: set[int] = set()
-    for task in Path("/proc/self/task").iterdir():
-        found |= {int(pid) for pid in (task / "children").read_text().split()}
-    return found
-
-
 def test_a_box_leaves_nothing() -> None:
-    before = children(), open_files()
+    before = held()
 
     async def main() -> None:
         async with ProcessSandbox(SandboxSpec()) as box:
@@ -62,13 +52,13 @@ def test_a_box_leaves_nothing() -> None:
             shell = await box.shell()
             await shell.run("sleep 60 &")
             assert held_groups()
-            assert children() != before[0]
+            assert held() - before
             assert (await box.run(["ls", "/tmp", "/dev/shm"])).text.count("agentgym-left") == 2
             assert not Path("/tmp/agentgym-left").exists()
             assert not Path("/dev/shm/agentgym-left").exists()
 
     asyncio.run(main())
-    assert (children(), open_files()) == before
+    assert held() - before == set()
     assert held_groups() == []
 
 

@@ -21,6 +21,7 @@ INDEX = """<html><title>Start</title><body><h1>Welcome</h1>
 <button onclick="this.remove(); setTimeout(() => document.title = 'removed')">remove</button>
 <button disabled>off</button>
 <button onclick="fetch('http://127.0.0.1:9/').catch(() => document.title = 'fetch failed')">fetch</button>
+<button onclick="for (let n = 0; n < 30; n++) fetch(`http://127.0.0.1:9/${n}`).catch(() => 0)">fetch many</button>
 <button onclick="document.cookie='seen=1'; localStorage.x = sessionStorage.x = 1">keep</button>
 <div style="position:relative"><button style="position:absolute">under</button>
 <div style="position:absolute;width:200px;height:60px;background:white">over</div></div>

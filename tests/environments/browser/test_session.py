@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,14 @@ def site() -> Iterator[str]:
 
 @pytest.fixture
 def browser(site: str) -> Iterator[BrowserSession]:
+    with BrowserSession(Egress(site), timeout_s=30.0) as session:
+        session.open("/")
+        yield session
+
+
+@pytest.fixture
+def hasty(site: str) -> Iterator[BrowserSession]:
+    """Does not wait long."""
     with BrowserSession(Egress(site), timeout_s=2.0) as session:
         session.open("/")
         yield session
@@ -112,6 +121,10 @@ def test_nothing_else_can_be_reached(browser: BrowserSession, site: str) -> None
     assert act(browser, "click", "outside") == Done(True, blocked)
     assert act(browser, "click", "fetch") == Done(True, blocked)
     assert title(browser) == "Page 'fetch failed' at /"
+    assert act(browser, "click", "fetch many").notes == (
+        *(f"Blocked: http://127.0.0.1:9/{n} is outside this site, the only place to go." for n in range(5)),
+        "And 25 more like these.",
+    )
     for address in ("http://example.com/", "file:///etc/passwd", "javascript:alert(1)", "chrome://version"):
         assert "is outside this site" in browser.act(f'goto("{address}")').notes[0]
     assert browser.act(f'goto("{site}two")').valid
@@ -162,20 +175,20 @@ def test_dialogs_downloads_and_tabs(browser: BrowserSession) -> None:
     assert title(browser) == "Page 'Start' at /"
 
 
-def test_endless_scripts_are_ended(browser: BrowserSession) -> None:
+def test_endless_scripts_are_ended(hasty: BrowserSession) -> None:
     ended = "The page did not answer within 2 s; what its script did was ended."
-    assert act(browser, "click", "hang") == Done(True, (ended,))
-    nagged = act(browser, "click", "nag").notes
+    assert act(hasty, "click", "hang") == Done(True, (ended,))
+    nagged = act(hasty, "click", "nag").notes
     assert nagged[0] == "The page showed a dialog (alert), which was accepted: 'again'."
     assert nagged[1].startswith("The page did not answer within 2 s;")
-    assert title(browser) == "Page 'Start' at /"
+    assert title(hasty) == "Page 'Start' at /"
 
 
-def test_slow_pages_are_stopped(browser: BrowserSession) -> None:
-    assert act(browser, "click", "slow").notes == (
+def test_slow_pages_are_stopped(hasty: BrowserSession) -> None:
+    assert act(hasty, "click", "slow").notes == (
         "The page was still loading after 1.2 s; loading was stopped.",
     )
-    assert title(browser) == "Page 'Start' at /"
+    assert title(hasty) == "Page 'Start' at /"
 
 
 def test_long_pages_are_cut(browser: BrowserSession) -> None:
@@ -258,7 +271,10 @@ def test_many_sessions_leave_nothing_behind(site: str) -> None:
     before = len(descendants())
     for _ in range(6):
         play()
-    assert len(descendants()) <= before + 1
+    deadline = time.monotonic() + 60
+    while len(descendants()) > before + 1:  # Chromium takes its time to end what showed a page
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert not [pid for pid in descendants() if _stat(pid)[0] == "Z"]
 
 
