@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from agentgym.training.recipe import shipped_recipes
+from agentgym.training.recipe_tables import shipped_recipes
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("environments", "agents", "memory", "sandboxes")
@@ -125,7 +125,8 @@ def test_the_import_is_the_wheels(installed: Installation) -> None:
 def test_environments_and_recipes_are_found(installed: Installation) -> None:
     script = (
         "import agentgym\n"
-        "from agentgym.training.recipe import load_recipe, shipped_recipes\n"
+        "from agentgym.training.recipe import load_recipe\n"
+        "from agentgym.training.recipe_tables import shipped_recipes\n"
         "print(agentgym.make('household').reset(seed=0)[1]['task_id'])\n"
         "print(*agentgym.registered())\n"
         "print(*(load_recipe(name).name for name in shipped_recipes()))"

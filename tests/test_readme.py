@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from agentgym.training.recipe import load_recipe, shipped_recipes
+from agentgym.training.recipe import load_recipe
+from agentgym.training.recipe_tables import shipped_recipes
 from agentgym.training.run import Run
 from agentgym.training.trainer import Trainer
 from tests.training.test_trainer import TINY

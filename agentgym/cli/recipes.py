@@ -32,7 +32,8 @@ def recipes(
     if context.invoked_subcommand is not None:
         return
     from agentgym.training.describe import recipes_as_markdown
-    from agentgym.training.recipe import load_recipe, shipped_recipes
+    from agentgym.training.recipe import load_recipe
+    from agentgym.training.recipe_tables import shipped_recipes
 
     if markdown:
         typer.echo(recipes_as_markdown(), nl=False)

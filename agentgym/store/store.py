@@ -18,7 +18,7 @@ from sqlmodel import Session, SQLModel, col, select
 from agentgym.core.errors import UnknownNameError, UsageError, did_you_mean
 from agentgym.core.task import Task
 from agentgym.core.trace import Episode
-from agentgym.database import connect, transaction
+from agentgym.database import connect, open_sqlite, transaction
 from agentgym.store.database import STORE
 from agentgym.store.queries import EpisodeFilter, insert_episodes, matching, read_chunk
 from agentgym.store.records import EpisodeRecord, episode_record, number
@@ -44,7 +44,7 @@ class Store:
     def __init__(self, path: str | Path, *, create: bool = True) -> None:
         """Open the store; a missing file is made where `create` is true."""
         self.path = Path(path)
-        self._engine = STORE.open_sqlite(self.path, create=create)
+        self._engine = open_sqlite(STORE, self.path, create=create)
         self._writer = connect(self.path)
         self._lock = threading.Lock()
 

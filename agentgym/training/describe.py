@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 
 from agentgym.core.errors import UnknownNameError
 from agentgym.training.parts import Part
-from agentgym.training.recipe import Recipe, load_recipe, part_fields, shipped_recipes
+from agentgym.training.recipe import Recipe, load_recipe, part_fields
+from agentgym.training.recipe_tables import shipped_recipes
 
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 

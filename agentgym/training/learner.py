@@ -5,75 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from agentgym.core.errors import UsageError
 from agentgym.core.trace import Episode
 from agentgym.rollout.collect import derive_seed
+from agentgym.training.change import PolicyChange
 from agentgym.training.losses.objective import Objective
 from agentgym.training.metrics import teaching_metrics
 from agentgym.training.offending import check_turns
-from agentgym.training.packing import Row, pack, rows_of
-from agentgym.training.proximal import Average, Proximal, Reference, Sampler
+from agentgym.training.packing import Row, pack
+from agentgym.training.proximal import Average, Reference
 from agentgym.training.proximal_average import ProximalAverage
-from agentgym.training.recipe import GapAction, OptimiserSection, Recipe
-from agentgym.training.schedules.base import Schedule, Simultaneous, Step
+from agentgym.training.recipe import OptimiserSection, Recipe
 from agentgym.training.scoring import Scores, score_tokens
-from agentgym.training.shaping.base import Progress, Shaping
+from agentgym.training.shaping.base import Progress
 from agentgym.training.side_task import SideRows, SideTasks
 from agentgym.training.step import Batch, Limits, SamplerGap, optimiser_step
 from agentgym.training.tally import Tally
 from agentgym.training.teachers.base import Tutor
-from agentgym.training.tokens import Floats, TokenTable
-from agentgym.training.turns import Indices, TurnTable, Values
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """What a recipe says about an update besides the optimiser."""
-
-    objective: Objective = field(default_factory=Objective)
-    schedule: Schedule = field(default_factory=Simultaneous)
-    shaping: Sequence[Shaping] = ()
-    proximal: Proximal = field(default_factory=Sampler)
-    gap_action: GapAction = "stop"
-    """What happens where the sampler's gap is above the objective's limit."""
-    judged: bool = False
-    """Whether a critic reads the features of the reference."""
-
-    @classmethod
-    def of(cls, recipe: Recipe) -> Update:
-        """Return what `recipe` says."""
-        objective = Objective(
-            recipe.ratio,
-            recipe.clip,
-            recipe.regularisers,
-            recipe.aggregation,
-            recipe.rollout.temperature,
-            recipe.gap_limit if recipe.data.on_policy else math.inf,
-            recipe.corrections,
-            recipe.guidance.loss if recipe.guidance.name != "none" else None,
-        )
-        judged = bool(recipe.critic.heads)
-        return cls(objective, recipe.schedule, recipe.shaping, recipe.proximal, recipe.gap_action, judged)
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The columns and distributions that its parts ask for."""
-        features = frozenset({"reference"} if self.judged else ())
-        return self.objective.needs.union(
-            self.proximal.needs, features, *(part.needs for part in self.shaping)
-        )
-
-    @property
-    def reads_entropy(self) -> bool:
-        """Whether a part asks for the entropies before the update, not only for those under the loss."""
-        fitted = (part for part in self.objective.parts if part.fits)
-        return any("entropy" in part.needs for part in (*self.shaping, *fitted))
+from agentgym.training.tokens import TokenTable
+from agentgym.training.turns import TurnTable, Values
+from agentgym.training.update import Update
 
 
 class Learner:
@@ -197,7 +153,11 @@ class Learner:
         return tally
 
     def _take_steps(self, batch: Batch, objective: Objective, tally: Tally) -> None:
-        change = _Change(self, batch)
+        change = PolicyChange(
+            batch,
+            self.update.schedule.name,
+            lambda rows: self.score(self.model, rows, len(batch.tokens)).logp_N,
+        )
         seed = derive_seed(self.seed, "schedule", self.iteration)
         for step in self.update.schedule.steps(batch.turns, seed, change.log_ratios):
             before = len(tally.grad_norms)
@@ -281,35 +241,3 @@ class Learner:
         done = min((iteration - settings.warmup) / span, 1.0)
         fall = done if settings.decay == "linear" else (1 - math.cos(math.pi * done)) / 2
         return settings.lr * (1.0 - 0.9 * fall)
-
-
-class _Change:
-    """How the policy changed in the last step, for the schedules that ask."""
-
-    def __init__(self, learner: Learner, batch: Batch) -> None:
-        self._learner = learner
-        self._batch = batch
-        self._measured = self._moved = False
-        self._before_N: Floats = np.empty(0, np.float32)
-
-    def note(self, step: Step, before_N: Floats, *, moved: bool) -> None:
-        """Keep what the policy thought of a step's tokens before it, and whether the step changed anything."""
-        self._measured, self._before_N, self._moved = step.measured, before_N, moved
-
-    def log_ratios(self, rows: Indices) -> Values:
-        """Return the mean change of the log-probability of each turn's tokens, shape (rows,)."""
-        if not self._measured:
-            name = self._learner.update.schedule.name
-            raise UsageError(
-                f"The schedule {name!r} must say of the steps it asks about that they are `measured`."
-            )
-        if not self._moved:
-            return np.zeros(len(rows))
-        turns, tokens = self._batch.turns, self._batch.tokens
-        chosen_R = np.isin(np.arange(len(turns.turn_R)), rows)
-        wanted = rows_of(self._batch.rows, chosen_R)
-        now_N = self._learner.score(self._learner.model, wanted, len(tokens)).logp_N
-        scored = np.flatnonzero(chosen_R[tokens.turn_N])
-        change = now_N[scored].astype(np.float64) - self._before_N[scored]
-        change_R = np.bincount(tokens.turn_N[scored], change, len(turns.turn_R))
-        return (change_R / np.maximum(turns.tokens_R, 1))[rows]

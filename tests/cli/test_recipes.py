@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from agentgym.training.describe import kinds, parts_of
-from agentgym.training.recipe import load_recipe, shipped_recipes
+from agentgym.training.recipe import load_recipe
+from agentgym.training.recipe_tables import shipped_recipes
 from tests.cli.driver import Cli
 
 ROOT = Path(__file__).parents[2]

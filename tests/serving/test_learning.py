@@ -32,12 +32,13 @@ from agentgym.rollout.collect import plan_groups
 from agentgym.serving.gateway import Gateway
 from agentgym.serving.play import play_external
 from agentgym.training.advantages.group import GroupMean
-from agentgym.training.learner import Learner, Update
+from agentgym.training.learner import Learner
 from agentgym.training.losses.objective import Objective
 from agentgym.training.losses.regularisers import Kl
 from agentgym.training.recipe import OptimiserSection, WarmStartSection
 from agentgym.training.schedules.base import Simultaneous
 from agentgym.training.turns import TurnTable
+from agentgym.training.update import Update
 from agentgym.training.warm_start import warm_start
 from tests.serving.desk import PRESS, Scripted, press
 

@@ -14,11 +14,12 @@ from pydantic import PrivateAttr
 
 from agentgym.core.errors import UsageError
 from agentgym.core.trace import Episode
-from agentgym.training.learner import Learner, Update
+from agentgym.training.learner import Learner
 from agentgym.training.packing import pack
 from agentgym.training.recipe import OptimiserSection
 from agentgym.training.schedules.base import LogRatios, Simultaneous, Step
 from agentgym.training.turns import Indices, TurnTable, Values
+from agentgym.training.update import Update
 from tests.golden.toy import ToyPolicy, toy_episode
 
 

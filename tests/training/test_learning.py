@@ -23,10 +23,11 @@ from agentgym.training.advantages.base import Advantage
 from agentgym.training.advantages.group import GroupMean
 from agentgym.training.advantages.step import StepGroup
 from agentgym.training.demonstrations import Demonstration, RecitingPolicy, tokenise
-from agentgym.training.learner import Learner, Update
+from agentgym.training.learner import Learner
 from agentgym.training.recipe import OptimiserSection, WarmStartSection
 from agentgym.training.schedules.base import Simultaneous
 from agentgym.training.turns import TurnTable
+from agentgym.training.update import Update
 from agentgym.training.warm_start import warm_start
 
 COLOURS = ("red", "green", "blue")

@@ -18,7 +18,7 @@ from agentgym.core.errors import CheckpointError
 from agentgym.core.trace import Episode
 from agentgym.store.store import Store
 from agentgym.training.advantages.group import GroupMean
-from agentgym.training.learner import Learner, Update
+from agentgym.training.learner import Learner
 from agentgym.training.losses.corrections import TruncatedImportance
 from agentgym.training.losses.objective import Objective
 from agentgym.training.packing import pack
@@ -31,6 +31,7 @@ from agentgym.training.scoring import score_tokens
 from agentgym.training.step import SamplerGap
 from agentgym.training.trainer import Trainer
 from agentgym.training.turns import TurnTable
+from agentgym.training.update import Update
 from tests.training.conftest import EpisodeMaker
 from tests.training.test_trainer import TINY
 

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from agentgym.cli.progress import TerminalProgress
 from agentgym.training.advantages.base import Advantage
-from agentgym.training.learner import Learner, Update
+from agentgym.training.learner import Learner
 from agentgym.training.losses.batch import TokenBatch
 from agentgym.training.losses.objective import Objective
 from agentgym.training.losses.ratios import Ratio
@@ -30,6 +30,7 @@ from agentgym.training.recipe import OptimiserSection
 from agentgym.training.run import Run
 from agentgym.training.trainer import Trainer
 from agentgym.training.turns import TurnTable, Values
+from agentgym.training.update import Update
 from tests.training.conftest import EpisodeMaker
 from tests.training.test_trainer import tiny
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from agentgym.core.trace import Episode, Thought, Turn
 from agentgym.training.advantages.group import GroupMean
-from agentgym.training.learner import Learner, Update
+from agentgym.training.learner import Learner
 from agentgym.training.losses.batch import TokenBatch
 from agentgym.training.losses.objective import Objective
 from agentgym.training.losses.regularisers import Kl, Regulariser
@@ -25,6 +25,7 @@ from agentgym.training.step import Batch, Limits, NonFiniteLoss, SamplerGap, opt
 from agentgym.training.tally import Tally
 from agentgym.training.tokens import TokenTable
 from agentgym.training.turns import TurnTable, Values
+from agentgym.training.update import Update
 from tests.training.conftest import EpisodeMaker
 
 

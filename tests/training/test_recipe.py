@@ -7,7 +7,8 @@ import pytest
 from agentgym.core.errors import ConfigError, UnknownNameError
 from agentgym.training.advantages.group import GroupMean
 from agentgym.training.advantages.step import StepGroup
-from agentgym.training.recipe import Recipe, load_recipe, parse_recipe, shipped_recipes
+from agentgym.training.recipe import Recipe, load_recipe, parse_recipe
+from agentgym.training.recipe_tables import shipped_recipes
 
 
 @pytest.mark.parametrize("name", shipped_recipes())

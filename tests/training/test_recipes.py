@@ -16,8 +16,8 @@ from agentgym.training.recipe import (
     parse_recipe,
     part_fields,
     read_table,
-    shipped_recipes,
 )
+from agentgym.training.recipe_tables import shipped_recipes
 from agentgym.training.run import Run
 from agentgym.training.trainer import Trainer
 from tests.training.test_trainer import TINY

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from agentgym.core.errors import ConfigError
-from agentgym.training.recipe import load_recipe, shipped_recipes
+from agentgym.training.recipe import load_recipe
+from agentgym.training.recipe_tables import shipped_recipes
 
 REFUSED = {
     "a group of one": (["rollout.group_size=1"], "Set `rollout.group_size` to 2 or more"),

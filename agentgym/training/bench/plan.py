@@ -8,14 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from agentgym.core.errors import UsageError
-from agentgym.training.recipe import (
-    Recipe,
-    apply_overrides,
-    merge_tables,
-    parse_recipe,
-    part_fields,
-    read_table,
-)
+from agentgym.training.recipe import Recipe, apply_overrides, parse_recipe, part_fields, read_table
+from agentgym.training.recipe_tables import merge_tables
 
 DESCRIPTION = ("name", "summary", "paper", "departures", "provenance", "as_published")
 """What an algorithm's recipe says besides its parts."""

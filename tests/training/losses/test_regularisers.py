@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agentgym.training.learner import Learner, Update
+from agentgym.training.learner import Learner
 from agentgym.training.losses.batch import TokenBatch
 from agentgym.training.losses.objective import Objective
 from agentgym.training.losses.regularisers import Entropy
@@ -16,6 +16,7 @@ from agentgym.training.packing import pack
 from agentgym.training.recipe import OptimiserSection
 from agentgym.training.scoring import entropy_of
 from agentgym.training.turns import TurnTable
+from agentgym.training.update import Update
 from tests.golden.toy import ToyPolicy, toy_episode
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from agentgym.core.trace import Episode
-from agentgym.training.learner import Learner, Update
+from agentgym.training.learner import Learner
 from agentgym.training.losses.aggregations import TurnMean
 from agentgym.training.losses.clips import PpoClip
 from agentgym.training.losses.objective import Objective
@@ -24,6 +24,7 @@ from agentgym.training.recipe import OptimiserSection, load_recipe
 from agentgym.training.schedules.base import LogRatios, Schedule, Step
 from agentgym.training.schedules.sequential import Sequential
 from agentgym.training.turns import Indices, TurnTable, Values
+from agentgym.training.update import Update
 from tests.golden.toy import ToyPolicy, toy_episode
 
 LENGTH = 2

@@ -12,7 +12,7 @@ import pytest
 from agentgym.core.errors import ConfigError
 from agentgym.policies.models import LoadedModel
 from agentgym.training.bench.plan import compose
-from agentgym.training.learner import Learner, Update
+from agentgym.training.learner import Learner
 from agentgym.training.losses.distillation import Distillation
 from agentgym.training.losses.objective import Objective
 from agentgym.training.recipe import Recipe, apply_overrides, load_recipe, parse_recipe, read_table
@@ -21,6 +21,7 @@ from agentgym.training.sections import OptimiserSection
 from agentgym.training.teachers.model import ModelTeacher
 from agentgym.training.trainer import Trainer
 from agentgym.training.turns import TurnTable
+from agentgym.training.update import Update
 from tests.training.teachers.conftest import Player, around
 from tests.training.teachers.test_teachers import other_weights, with_model
 from tests.training.test_trainer import TINY
