@@ -12,6 +12,9 @@ from typing import Any, Protocol
 
 from agentgym.core.errors import TaskError, UnknownNameError
 
+IMAGINED = "imagined:"
+"""Begins the `env_id` of a task that is played in a model of its environment and not in the environment itself."""
+
 
 class Split(StrEnum):
     """A task belongs to exactly one split."""
@@ -57,6 +60,11 @@ class Task:
     def task_type(self) -> str:
         """The kind of task, for reports; empty where the environment has no kinds."""
         return str(self.params.get("task_type", ""))
+
+    @property
+    def imagined(self) -> bool:
+        """Whether it is played in a model of its environment: what comes of it says nothing about the environment."""
+        return self.env_id.startswith(IMAGINED)
 
     def to_json(self) -> dict[str, Any]:
         """Return the task as JSON data."""

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from agentgym.core.errors import UsageError
 from agentgym.core.trace import Episode, Outcome, StopReason
 
 
@@ -45,7 +46,13 @@ class EpisodeResult(Record):
 
     @classmethod
     def from_episode(cls, episode: Episode, sample: int) -> Self:
-        """Reduce an episode to what statistics need."""
+        """Reduce an episode to what statistics need. Raises `UsageError` for one that was played in a model of its
+        environment."""
+        if episode.task.imagined:
+            raise UsageError(
+                f"Episode {episode.id!r} was played in a model of its environment ({episode.task.env_id}), so it cannot "
+                "be evaluated; evaluate in the environment itself."
+            )
         return cls(
             episode_id=episode.id,
             task_id=episode.task.id,

@@ -28,6 +28,7 @@ from agentgym.training.advantages import (
     tracker,
 )
 from agentgym.training.critics import extraction, regressions
+from agentgym.training.imagination import parts as imagination
 from agentgym.training.losses import (
     adaptive_clips,
     aggregations,
@@ -70,6 +71,7 @@ __all__ = [
     "groups",
     "guidance",
     "hierarchy",
+    "imagination",
     "itself",
     "mixed",
     "model",

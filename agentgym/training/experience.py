@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from agentgym.core.trace import Episode
 
 Keep: TypeAlias = Callable[[Episode, str], None]
-"""Told each episode as it ends, with its phase: `train`, or `guided` for what another policy did."""
+"""Told each episode as it ends, with its phase: `train`, `guided` for what another policy did, or `imagined` for what was
+played in a model of the environment."""
 
 
 class Source(Protocol):

@@ -25,6 +25,7 @@ from agentgym.training.critics.extraction import AsRecorded, Extraction
 from agentgym.training.curricula import Curriculum, WholeEpisodes
 from agentgym.training.data import Data, Played
 from agentgym.training.guidance import Guidance, NoGuidance
+from agentgym.training.imagination.parts import Imagination, NoImagination
 from agentgym.training.losses.aggregations import Aggregation, TokenMean
 from agentgym.training.losses.clips import Clip, PpoClip
 from agentgym.training.losses.corrections import Correction
@@ -97,6 +98,7 @@ class Recipe(Settings):
     curriculum: SerializeAsAny[Curriculum] = WholeEpisodes()
     branching: SerializeAsAny[Branching] = NoBranching()
     guidance: SerializeAsAny[Guidance] = NoGuidance()
+    imagination: SerializeAsAny[Imagination] = NoImagination()
     data: SerializeAsAny[Data] = Played()
     critic: SerializeAsAny[Critic] = NoCritic()
     extraction: SerializeAsAny[Extraction] = AsRecorded()

@@ -102,6 +102,7 @@ def something_to_play(recipe: Recipe) -> str | None:
         "curriculum": recipe.curriculum.name != "none",
         "branching": recipe.branching.name != "none",
         "guidance": recipe.guidance.name != "none",
+        "imagination": recipe.imagination.imagines,
         "sampling": recipe.sampling.name != "uniform",
     }
     asked = [key for key, there in chosen.items() if there]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from agentgym.core.env import AgentEnv
 from agentgym.core.task import Task
 from agentgym.core.trace import Episode
 from agentgym.policies.local import LocalPolicy
@@ -20,6 +22,7 @@ from agentgym.training.demonstrations import as_answers
 from agentgym.training.experience import Experience, Keep
 from agentgym.training.experts import Experts, go_on
 from agentgym.training.guides import Group, Guide
+from agentgym.training.imagination.dreams import PHASE, Dreams
 from agentgym.training.recipe import Recipe
 from agentgym.training.second_attempts import SecondTries
 from agentgym.training.task_sampling import Priority
@@ -36,10 +39,19 @@ class TracksTasks(Protocol):
 
 
 class Rollouts:
-    """Plays groups of train tasks with a policy, as a recipe says. `guide` helps where the recipe has guidance."""
+    """Plays groups of train tasks with a policy, as a recipe says. `guide` helps where the recipe has guidance, and
+    `dreams` are played where it imagines."""
 
-    def __init__(self, recipe: Recipe, policy: LocalPolicy, watch: Watch, guide: Guide | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        policy: LocalPolicy,
+        watch: Watch,
+        guide: Guide | None = None,
+        dreams: Dreams | None = None,
+    ) -> None:
         self._recipe = recipe
+        self._dreams = dreams
         self._watch = watch
         self._monitor = watch.monitor()
         self._agent = make_agent(recipe, policy, recipe.rollout.temperature)
@@ -63,7 +75,8 @@ class Rollouts:
         with a score than the recipe's least is dropped.
         """
         self._monitor = self._watch.monitor()
-        sampling, wanted = self._recipe.sampling, self._recipe.rollout.tasks
+        dreamt = self._dream(iteration, keep)
+        sampling, wanted = self._recipe.sampling, self._recipe.rollout.tasks - len(dreamt)
         own: list[Group] = []
         groups: list[Group] = []
         kept: list[Group] = []
@@ -81,18 +94,37 @@ class Rollouts:
         if self._guide is not None:
             self._guide.take_in([episode for group in own for episode in group.episodes])
         whole = [group for group in groups if self._whole(group)]
-        dropped = [group for group in groups if not self._whole(group)]
-        batch = (kept or whole)[:wanted]
+        dropped = [group for group in (*groups, *dreamt) if not self._whole(group)]
+        batch = [*(kept or whole)[:wanted], *(group for group in dreamt if self._whole(group))]
         return Experience(
             [episode for group in (*batch, *dropped) for episode in group.episodes],
             [guided for group in (*batch, *dropped) for guided in group.guided],
-            {**self._metrics(iteration, own, batch, len(kept)), "groups_dropped": float(len(dropped))},
+            {
+                **self._metrics(iteration, own, batch, len(kept)),
+                **self._dream_metrics(dreamt),
+                "groups_dropped": float(len(dropped)),
+            },
             frozenset(group.id for group in dropped),
         )
 
     def _whole(self, group: Group) -> bool:
         """Whether a group has lost no member, or has enough left to be learned from."""
         return len(group.scored) >= min(self._recipe.rollout.min_group, len(group.episodes))
+
+    def _dream(self, iteration: int, keep: Keep) -> list[Group]:
+        """Play the groups of an iteration that are played in a model of the environment."""
+        tasks = self._dreams.tasks(iteration) if self._dreams is not None else []
+        if self._dreams is None or not tasks:
+            return []
+        size = self._recipe.rollout.group_size
+        plans = plan_groups(tasks, size, label=f"{PHASE}-{iteration:06d}", seed=self._recipe.seed)
+        turns = self._recipe.curriculum.turn_limit(iteration, self._recipe.environment.max_turns)
+        make_env = self._dreams.env_factory(tasks)
+        played = self._collect(plans, turns, lambda episode: keep(episode, PHASE), make_env=make_env)
+        return [
+            Group(plans[first].group_id, plans[first].task, played[first : first + size])
+            for first in range(0, len(plans), size)
+        ]
 
     def _play(self, tasks: Sequence[Task], iteration: int, first: int, keep: Keep) -> list[Group]:
         """Play one group for each task; `first` groups of the iteration were played before."""
@@ -133,18 +165,20 @@ class Rollouts:
         max_turns: int,
         on_episode: Callable[[Episode], None] | None = None,
         trails: Trails | None = None,
+        make_env: Callable[[], AgentEnv] | None = None,
     ) -> list[Episode]:
         recipe = self._recipe
+        rules = recipe.rollout.rules
         return asyncio.run(
             collect(
                 plans,
                 self._agent,
-                env_factory(recipe),
+                make_env or env_factory(recipe),
                 concurrency=recipe.rollout.concurrency,
                 max_turns=max_turns,
                 on_episode=on_episode,
                 trails=trails,
-                rules=recipe.rollout.rules,
+                rules=rules if make_env is None else replace(rules, stepping=None),
                 monitor=self._monitor,
             )
         )
@@ -211,6 +245,18 @@ class Rollouts:
             group.with_more([episode for episode in seconds if episode.group_id == group.id])
             for group in groups
         ]
+
+    def _dream_metrics(self, dreamt: Sequence[Group]) -> dict[str, float]:
+        """Return what came of the groups that were played in a model."""
+        if self._dreams is None:
+            return {}
+        scored = [episode.success for group in dreamt for episode in group.scored]
+        played = sum(len(group.episodes) for group in dreamt)
+        return {
+            "imagined_groups": float(len(dreamt)),
+            "imagined_success": float(np.mean(scored)) if scored else 0.0,
+            "imagined_faults": float(played - len(scored)),
+        }
 
     def _metrics(
         self, iteration: int, own: Sequence[Group], batch: Sequence[Group], kept: int

@@ -7,7 +7,7 @@ dropped on resume and done again, with the same numbers.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from time import perf_counter
 
 from agentgym.core.errors import StoreFault
@@ -23,6 +23,7 @@ from agentgym.training.demonstrated import DemonstratedEpisodes
 from agentgym.training.evaluations import Evaluations
 from agentgym.training.experience import Keep, Source
 from agentgym.training.guides import make_guide
+from agentgym.training.imagination.dreams import Dreams, make_dreams
 from agentgym.training.memory import Memories
 from agentgym.training.plot import plot_learning_curve
 from agentgym.training.progress import Progress, Silent
@@ -95,7 +96,10 @@ class Trainer:
         policy = make_policy(self.recipe, state.loaded, self.recipe.rollout.engine)
         policy.set_version(learner.iteration)
         evaluations = Evaluations(self.run, store, policy, self.progress)
-        rollouts = self._source(store, policy)
+        dreams = make_dreams(
+            self.recipe, lambda iteration: store.episodes(self.run.name, iteration=iteration, phase="train")
+        )
+        rollouts = self._source(store, policy, dreams)
         teach = Teaching(self.run, self.recipe, store, state, policy, self.progress)
         if learner.iteration == 0:
             evaluations.heldout("before")
@@ -103,7 +107,11 @@ class Trainer:
         for _ in range(learner.iteration):
             self.progress.advance()
         curves = Curves(self.run.curves, learner.iteration)
-        with EpisodeWriter(store, self.run.name) as writer, curves:
+        with (
+            EpisodeWriter(store, self.run.name) as writer,
+            curves,
+            closing(dreams) if dreams else nullcontext(),
+        ):
             while learner.iteration < self.recipe.iterations:
                 evaluations.select(learner.iteration)
                 self._renew_reference(state)
@@ -133,14 +141,14 @@ class Trainer:
         self.progress.say(f"Resuming {self.run.path} after {resumed.iteration} finished iterations.")
         return state
 
-    def _source(self, store: Store, policy: LocalPolicy) -> Source:
+    def _source(self, store: Store, policy: LocalPolicy, dreams: Dreams | None) -> Source:
         """Return where the iterations' episodes come from."""
         if isinstance(self.recipe.data, Recorded):
             return RecordedEpisodes(self.recipe)
         if isinstance(self.recipe.data, Demonstrated):
             return DemonstratedEpisodes(self.recipe, policy.tokenizer)
         guide = make_guide(self.recipe, policy, lambda name: store.episode(name, self.run.name))
-        return Rollouts(self.recipe, policy, Watch(self.run, self.progress), guide)
+        return Rollouts(self.recipe, policy, Watch(self.run, self.progress), guide, dreams)
 
     def _keep(self, writer: EpisodeWriter, iteration: int) -> Keep:
         """Return what is told each episode of an iteration."""

@@ -1,0 +1,165 @@
+"""A model that counts what followed on what, with back-off: for tests, and for those without a language model.
+
+It looks for the moment in ever wider terms until it has met it before: the state, then what was seen there, then the
+task, then what the action's own things looked like in any task, then the action alone. Only what it has met in the task
+itself can bring a reward or an end: a success in another task is no evidence of one here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from agentgym.core.env import Stepping
+from agentgym.core.errors import EnvironmentFault
+from agentgym.training.imagination.buffer import ReplayBuffer
+from agentgym.training.imagination.model import Consequence, Moment
+
+_THING = re.compile(r"[a-z]+ \d+")
+"""How text worlds name a thing: its kind and a number."""
+_RUN = re.compile(r"\*(?:\W+(?:\w+\W+){0,2}\*)+")
+"""A list of things that the action is not about."""
+_OWN = ("state", "place", "task", "spot")
+"""The levels of one task."""
+_ANCHORED = ("state", "place")
+"""Those at which the state that followed is where the model goes on."""
+
+
+class Form(NamedTuple):
+    """An action without its names."""
+
+    text: str
+    things: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+    @classmethod
+    def of(cls, action: str) -> Form:
+        """Take the names out of an action.
+
+        >>> Form.of("take mug 1 from fridge 2")
+        Form(text='take ?0 from ?1', things=('mug 1', 'fridge 2'), kinds=('mug', 'fridge'))
+        """
+        things = tuple(dict.fromkeys(_THING.findall(action)))
+        kinds = tuple(thing.rpartition(" ")[0] for thing in things)
+        return cls(_lifted(action, things), things, kinds)
+
+    def lift(self, text: str) -> str:
+        """Put the action's slots in place of its names in a text.
+
+        >>> Form.of("open fridge 1").lift("The fridge 1 is open.")
+        'The ?0 is open.'
+        """
+        return _lifted(text, self.things)
+
+    def fill(self, text: str) -> str:
+        """Put the names back."""
+        return re.sub(r"\?(\d+)", lambda slot: self.things[int(slot[1])], text)
+
+    def sketch(self, text: str) -> str:
+        """Lift a text, and leave out which other things it names.
+
+        >>> Form.of("take mug 1 from desk 1").sketch("On the desk 1, you see a pen 1, a mug 1, a key 2, and a key 3.")
+        'On the ?1, you see a *, a ?0, a *.'
+        """
+        return _RUN.sub("*", _THING.sub("*", self.lift(text)))
+
+
+def _lifted(text: str, things: tuple[str, ...]) -> str:
+    places = {thing: f"?{place}" for place, thing in enumerate(things)}
+    return _THING.sub(lambda found: places.get(found[0], found[0]), text)
+
+
+class CountingModel:
+    """Says what followed most often; implements `ExperienceModel`. Of equally frequent ones the first met."""
+
+    stepping = Stepping.INLINE
+
+    def __init__(self, buffer: ReplayBuffer) -> None:
+        """Answer from a buffer, and from what is added to it later."""
+        self._buffer = buffer
+        self._read = 0
+        """Transitions of the buffer that are counted."""
+        self._seen: dict[tuple[str, Hashable], Counter[Consequence]] = defaultdict(Counter)
+        self._refused: Counter[str] = Counter()
+
+    def _catch_up(self) -> None:
+        fresh = self._buffer.transitions[self._read :]
+        self._read += len(fresh)
+        for moment, consequence in ((each.moment, each.consequence) for each in fresh):
+            form = Form.of(moment.action)
+            general = Consequence(form.lift(consequence.observation), valid=consequence.valid)
+            for level, key in (*_levels(moment, form), _spot(moment)):
+                self._seen[level, key][consequence if level in _OWN else general] += 1
+            if not consequence.valid:
+                self._refused[consequence.observation] += 1
+
+    def predict(self, moment: Moment, seed: int) -> Consequence:
+        """Return what followed most often; see `ExperienceModel`."""
+        return self.foresee(moment).consequence
+
+    def foresee(self, moment: Moment) -> Foreseen:
+        """Return what is predicted, and the level that says so. Raises `EnvironmentFault` where nothing is known."""
+        self._catch_up()
+        form = Form.of(moment.action)
+        for level, key in _levels(moment, form):
+            if level == "thing" and (again := _done_before(moment)) is not None:
+                return Foreseen(Consequence(again), "episode")
+            counted = self._seen.get((level, key))
+            if counted:
+                found = max(counted, key=counted.__getitem__)
+                if level not in _OWN:
+                    found = replace(found, observation=form.fill(found.observation))
+                return Foreseen(found if level in _ANCHORED else replace(found, state=""), level)
+        anything = self._seen.get(_spot(moment))
+        if anything and not self._refused:  # a world that takes whatever is said
+            return Foreseen(replace(max(anything, key=anything.__getitem__), state=""), "spot")
+        if not self._refused:
+            raise EnvironmentFault(
+                f"The model of the environment has met nothing like {moment.action!r:.200}; let it learn from more "
+                "episodes."
+            )
+        return Foreseen(
+            Consequence(max(self._refused, key=self._refused.__getitem__), valid=False), "refused"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """A prediction and what it rests on."""
+
+    consequence: Consequence
+    level: str
+    """`state`, `place`, `task`, `episode`, `thing`, `kind`, `action`; for an action never met `refused`, or `spot`: what
+    came there of other actions."""
+
+
+def _levels(moment: Moment, form: Form) -> Iterator[tuple[str, Hashable]]:
+    """Yield the moment's keys, the narrowest first."""
+    yield "state", (moment.state, moment.action)
+    yield "place", (moment.task, moment.observation, moment.action)
+    yield "task", (moment.task, moment.action)
+    yield "thing", (form.text, form.kinds, form.sketch(_last_seen(moment, form)))
+    yield "kind", (form.text, form.kinds)
+    yield "action", form.text
+
+
+def _spot(moment: Moment) -> tuple[str, Hashable]:
+    return "spot", (moment.task, moment.observation)
+
+
+def _last_seen(moment: Moment, form: Form) -> str:
+    """Return the last observation that names the place of the action (its last thing), or else the present one."""
+    for seen in (moment.observation, *(step.observation for step in reversed(moment.history))):
+        if form.things and form.things[-1] in seen:
+            return seen
+    return moment.observation
+
+
+def _done_before(moment: Moment) -> str | None:
+    """Return what the same action brought earlier in the episode, the last time."""
+    seen = [*(step.observation for step in moment.history), moment.observation]
+    done = [place for place, step in enumerate(moment.history) if step.action == moment.action]
+    return seen[done[-1] + 1] if done else None
