@@ -9,9 +9,12 @@ import typer
 from rich.table import Table
 from typer.core import TyperCommand
 
-from agentgym.cli.console import console, error_console
+from agentgym.cli.console import aside, console, error_console, print_json
+from agentgym.cli.options import AsJson
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from agentgym.training.bench.compare import Row
     from agentgym.training.bench.plan import Plan
 
@@ -77,6 +80,7 @@ def objectives(
     out: Annotated[
         Path, typer.Option("--out", help="Where everything goes; what is there is not redone.")
     ] = Path("bench"),
+    as_json: AsJson = False,
 ) -> None:
     """Train recipes from one warm start on the same tasks and seeds, and compare them.
 
@@ -87,7 +91,10 @@ def objectives(
 
     names = tuple(recipes or DEFAULT_RECIPES)
     plan = Plan(out, base, names, tuple(seeds or (0, 1, 2)), tuple(settings or ()), warm_start, teacher)
-    rows = _carry_out(plan, threshold)
+    rows = _carry_out(plan, threshold, aside(as_json))
+    if as_json:
+        print_json([row.model_dump(mode="json") for row in rows])
+        return
     screen = console()
     for title, columns in TABLES.items():
         table = Table("recipe", title=title, box=None)
@@ -99,12 +106,12 @@ def objectives(
     screen.print(f"Written to {out / 'objectives.md'}, .json and .png.", markup=False, soft_wrap=True)
 
 
-def _carry_out(plan: Plan, threshold: float | None) -> list[Row]:
+def _carry_out(plan: Plan, threshold: float | None, out: Console) -> list[Row]:
     from agentgym.cli.progress import TerminalProgress
     from agentgym.training.bench.runner import Bench
 
     try:
-        with TerminalProgress(console()) as progress:
+        with TerminalProgress(out) as progress:
             return Bench(plan, progress, threshold).carry_out()
     except KeyboardInterrupt:
         error_console().print("\nInterrupted. Call the same command again: what is done is not done again.")

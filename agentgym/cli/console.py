@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
+from agentgym.core import strict_json
 from agentgym.core.errors import AgentGymError
 
 PLAIN_WIDTH = 120
@@ -21,6 +26,25 @@ def console() -> Console:
 def error_console() -> Console:
     """Return a console on standard error."""
     return _console(stderr=True)
+
+
+def aside(as_json: bool) -> Console:
+    """Return where a command tells how it goes: with data on standard output, on standard error, to who watches."""
+    out = _console(stderr=as_json)
+    out.quiet = as_json and not out.is_terminal
+    return out
+
+
+def print_json(data: Any) -> None:
+    """Print data as JSON on standard output. What is no number (NaN, infinity) is null: JSON has none of them."""
+    typer.echo(strict_json.dumps(data, indent=1))
+
+
+@contextmanager
+def working(on: str) -> Generator[None]:
+    """Show on a terminal that something goes on, where nobody can say how long it takes."""
+    with error_console().status(f"{on} ..."):
+        yield
 
 
 def show_error(error: AgentGymError | OSError) -> int:

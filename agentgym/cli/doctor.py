@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from rich.table import Table
 from rich.text import Text
 
-from agentgym.cli.console import console
+from agentgym.cli.console import console, print_json, working
+from agentgym.cli.options import AsJson
 
 if TYPE_CHECKING:
     from agentgym.cli.diagnosis import Finding
 
 
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-) -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Say what agentgym can use of this machine, and what would mend the rest.
 
     Example: agentgym doctor
     """
     from agentgym.cli.diagnosis import State, diagnose
 
-    out = console()
-    with out.status("Looking ..."):
+    with working("Looking"):
         findings = list(diagnose())
     if as_json:
-        typer.echo(json.dumps([finding.to_json() for finding in findings], indent=2))
+        print_json([finding.to_json() for finding in findings])
         return
+    out = console()
     out.print(_table(findings))
     missing = [finding for finding in findings if finding.state is State.MISSING]
     if missing:

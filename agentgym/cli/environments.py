@@ -13,8 +13,16 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from agentgym.cli.console import console
-from agentgym.cli.options import EnvName, EnvOptions, Seed, SplitName, parse_options, prepare_output
+from agentgym.cli.console import aside, console, print_json, working
+from agentgym.cli.options import (
+    AsJson,
+    EnvName,
+    EnvOptions,
+    Seed,
+    SplitName,
+    parse_options,
+    prepare_output,
+)
 from agentgym.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,14 +31,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from agentgym.conformance.report import CheckResult, Report
-    from agentgym.core.env import AgentEnv
+    from agentgym.core.env import AgentEnv, EnvSpec
 
 _SANDBOX = "sandbox"
 PLAY_WIDTH = 100
 """Longer lines of prose are hard to read, however wide the terminal."""
 
 
-def envs() -> None:
+def envs(as_json: AsJson = False) -> None:
     """List the environments and how many tasks each split has.
 
     Example: agentgym envs
@@ -38,19 +46,36 @@ def envs() -> None:
     from agentgym.core.task import Split
     from agentgym.registry import registered
 
+    with working("Counting tasks"):
+        found = [(spec, _task_counts(spec)) for spec in registered().values()]
+    if as_json:
+        print_json(
+            [
+                {"name": spec.name, "id": spec.id, "summary": spec.summary, "tasks": counts}
+                for spec, counts in found
+            ]
+        )
+        return
     table = Table(box=None)
     table.add_column("environment", no_wrap=True)
     table.add_column("id, and what it is")
     for split in Split:
         table.add_column(split.value, justify="right", no_wrap=True)
-    for spec in registered().values():
-        try:
-            suite = spec.suite()
-            counts = [f"{len(suite.tasks(split)):,}" for split in Split]
-        except UsageError:  # it needs an option, such as where its data lies
-            counts = ["-"] * len(Split)
-        table.add_row(spec.name, Text.assemble(spec.id, "\n", (spec.summary, "dim")), *counts)
+    for spec, counts in found:
+        shown = [f"{counts[split]:,}" if counts else "-" for split in Split]
+        table.add_row(spec.name, Text.assemble(spec.id, "\n", (spec.summary, "dim")), *shown)
     console().print(table)
+
+
+def _task_counts(spec: EnvSpec) -> dict[str, int] | None:
+    """Return the number of tasks of each split; None where that takes an option, such as where the data lies."""
+    from agentgym.core.task import Split
+
+    try:
+        suite = spec.suite()
+        return {split.value: len(suite.tasks(split)) for split in Split}
+    except UsageError:
+        return None
 
 
 def play(
@@ -118,6 +143,7 @@ def check(
     ] = None,
     seed: Seed = 0,
     report: Annotated[Path | None, typer.Option("--report", help="Write the results as JSON here.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Check that an environment keeps its contract; exits with 1 where it does not.
 
@@ -133,15 +159,19 @@ def check(
     elif options:
         raise UsageError("`check sandbox` takes no options of an environment; leave --option out.")
     prepare_output(report)
-    out = console()
+    out = aside(as_json)
     found = _found(env, backend or "process", options, only, seed, lambda result: _show(result, out))
     if report is not None:
         report.write_text(json.dumps(found.to_json(), indent=2) + "\n", "utf-8")
-    if not found.passed:
+    if as_json:
+        print_json(found.to_json())
+    elif found.passed:
+        holds = "withstands all attacks" if env == _SANDBOX else "keeps the contract"
+        out.print(f"[green]{found.subject} {holds}.[/]")
+    else:
         out.print(f"[bold red]{len(found.failures)} of {len(found.results)} checks failed.[/]")
+    if not found.passed:
         raise typer.Exit(1)
-    holds = "withstands all attacks" if env == _SANDBOX else "keeps the contract"
-    out.print(f"[green]{found.subject} {holds}.[/]")
 
 
 def _found(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -13,9 +12,9 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_jsonable_python
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Column
+from rich.progress import Progress, TaskID
 
+from agentgym.cli.bars import bars
 from agentgym.cli.console import console, error_console
 from agentgym.cli.policies import EndpointOptions, Player, open_player
 from agentgym.core.errors import UsageError
@@ -118,16 +117,15 @@ def show(players: Sequence[Played]) -> None:
         out.print("The two runs were trained under other conditions than each other.", style="yellow")
 
 
-def to_data(found: Sequence[Sequence[Played]]) -> str:
-    """Return everything as JSON: for each suite its evaluations, and their comparison or null."""
-    data = [
+def to_data(found: Sequence[Sequence[Played]]) -> list[dict[str, Any]]:
+    """Return everything as JSON data: for each suite its evaluations, and their comparison or null."""
+    return [
         {
             "evaluations": [{"run": str(one.run.path), **one.evaluation.to_data()} for one in players],
             "comparison": None if (told := _comparison(players)) is None else told.to_data(),
         }
         for players in found
     ]
-    return json.dumps(data, indent=1)
 
 
 def _opened(players: Sequence[Arguments], root: Path) -> list[_Asked]:
@@ -174,7 +172,7 @@ def _play(run: EvaluationRun, asked: _Asked, concurrency: int) -> Played:
     arguments, player = asked
     try:
         with ExitStack() as stack:
-            bar = stack.enter_context(_bar())
+            bar = stack.enter_context(bars(error_console()))
             task = bar.add_task(player.agent.name, total=None, note="")
             keeper = stack.enter_context(run.playing())
             evaluation = asyncio.run(
@@ -236,20 +234,6 @@ def _say_how_to_resume(run: EvaluationRun) -> None:
     command = f"agentgym eval --resume {quote(str(run.path))}"
     error_console().print(
         f"Finished episodes are safe. Go on with:\n  {command}", markup=False, soft_wrap=True
-    )
-
-
-def _bar() -> Progress:
-    out = error_console()
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
-        console=out,
-        transient=True,
-        disable=not out.is_terminal,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentgym.cli.console import console
+from agentgym.cli.console import console, print_json
 from agentgym.cli.options import AsJson, EnvOptions, RunsRoot, Seed, SplitName, parse_options, prepare_output
 from agentgym.cli.policies import (
     AgainstModel,
@@ -146,7 +146,7 @@ def _finish(found: list[list[Played]], out: Path | None, as_json: bool) -> None:
     from agentgym.cli.evaluating import show, to_data
 
     if as_json:
-        typer.echo(to_data(found))
+        print_json(to_data(found))
     else:
         for players in found:
             show(players)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from agentgym.cli.console import console, error_console
-from agentgym.cli.options import Seed, prepare_output
+from agentgym.cli.options import AsJson, RunsRoot, Seed, prepare_output
 from agentgym.cli.policies import (
     ApiKeyEnv,
     EndpointOptions,
@@ -22,6 +19,7 @@ from agentgym.cli.policies import (
     newest_policy,
     open_endpoint,
 )
+from agentgym.cli.servers import Host, Port, Token, announce, stop_request, tell
 
 if TYPE_CHECKING:
     from agentgym.core.policy import Policy
@@ -38,17 +36,9 @@ class _Opened(NamedTuple):
 
 def gateway(
     policy: Annotated[str, typer.Option("--policy", help="A run, openai:MODEL or a URL.")],
-    port: Annotated[int, typer.Option("--port", help="0 is any free one.")] = 0,
-    host: Annotated[str, typer.Option("--host", help="Where to listen.")] = "127.0.0.1",
-    token: Annotated[
-        str | None,
-        typer.Option(
-            "--token",
-            envvar="AGENTGYM_TOKEN",
-            show_envvar=True,
-            help="What clients must send; else one is made.",
-        ),
-    ] = None,
+    port: Port = 0,
+    host: Host = "127.0.0.1",
+    token: Token = None,
     name: Annotated[
         str, typer.Option("--name", help="What clients call the model; else the policy's name.")
     ] = "",
@@ -60,10 +50,11 @@ def gateway(
     out: Annotated[Path, typer.Option("--out", help="The store that episodes are added to.")] = Path(
         "gateway.sqlite"
     ),
-    runs: Annotated[Path, typer.Option("--runs", help="Where runs are looked for by name.")] = Path("runs"),
+    runs: RunsRoot = Path("runs"),
     model: Annotated[str, typer.Option("--model", help="The model behind a URL that serves several.")] = "",
     api_key_env: ApiKeyEnv = "OPENAI_API_KEY",
     requests_per_minute: RequestsPerMinute = None,
+    as_json: AsJson = False,
 ) -> None:
     """Serve a policy to agents of any make, and keep what they do as episodes.
 
@@ -105,8 +96,9 @@ def gateway(
             on_episode=keep,
             on_problem=tell,
         )
-        asyncio.run(_serve(served, shown_token=token is None))
-        console().print(f"Stopped. {kept} episodes in {out}, run {run_id}.", markup=False, soft_wrap=True)
+        asyncio.run(_serve(served, shown_token=token is None, as_json=as_json))
+        ended = {"episodes": kept, "store": str(out), "run": run_id}
+        announce([f"Stopped. {kept} episodes in {out}, run {run_id}."], ended, as_json=as_json)
 
 
 def _open(name: str, runs: Path, model: str, options: EndpointOptions) -> _Opened:
@@ -119,37 +111,20 @@ def _open(name: str, runs: Path, model: str, options: EndpointOptions) -> _Opene
     return _Opened(newest_policy(run), run.name, run.recipe.model_dump(mode="json"))
 
 
-async def _serve(gateway: Gateway, *, shown_token: bool) -> None:
+async def _serve(gateway: Gateway, *, shown_token: bool, as_json: bool) -> None:
     with stop_request() as stopped:
         async with gateway:
+            openai = gateway.base_url("ID")
+            anthropic = openai.removesuffix("/v1")
             lines = [
                 f"Serving {gateway.model} at {gateway.url}",
-                f"OPENAI_BASE_URL     {gateway.base_url('ID')}",
-                f"ANTHROPIC_BASE_URL  {gateway.base_url('ID').removesuffix('/v1')}",
-                f"Key                 {gateway.token}"
-                if shown_token
-                else "Key                 the given token",
-                f'Reward              POST {gateway.base_url("ID").removesuffix("/v1")}/reward {{"reward": 1.0}}',
+                f"OPENAI_BASE_URL     {openai}",
+                f"ANTHROPIC_BASE_URL  {anthropic}",
+                f"Key                 {gateway.token if shown_token else 'the given token'}",
+                f'Reward              POST {anthropic}/reward {{"reward": 1.0}}',
             ]
-            console().print("\n".join(lines), markup=False, soft_wrap=True)
+            token = gateway.token if shown_token else None
+            data = {"model": gateway.model, "url": gateway.url, "token": token}
+            data |= {"openai": openai, "anthropic": anthropic}
+            announce(lines, data, as_json=as_json)
             await stopped.wait()
-
-
-@contextmanager
-def stop_request() -> Generator[asyncio.Event]:
-    """Give what is set when the process is asked to stop, by Ctrl-C or by whoever started it."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for kind in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(kind, stopped.set)
-    try:
-        yield stopped
-    finally:
-        for kind in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(kind)
-
-
-def tell(problem: str) -> None:
-    """Write a line about something that a server did not carry out, with the time, for its operator."""
-    line = f"{datetime.now():%H:%M:%S} {problem}"
-    error_console().print(line, markup=False, soft_wrap=True)

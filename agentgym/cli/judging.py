@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agentgym.cli.console import console
+from agentgym.cli.console import console, print_json, working
 from agentgym.cli.options import AsJson, EnvOptions, RunsRoot, SplitName, parse_options, prepare_output
 
 _Evaluation = typer.Argument(
@@ -31,9 +30,10 @@ def compare(
     from agentgym.evaluation.runs import load_evaluation
     from agentgym.evaluation.tables import changed_tasks, comparison_table
 
-    found = compare_evaluations(load_evaluation(before, runs), load_evaluation(after, runs))
+    with working("Comparing"):
+        found = compare_evaluations(load_evaluation(before, runs), load_evaluation(after, runs))
     if as_json:
-        typer.echo(json.dumps(found.to_data(), indent=1))
+        print_json(found.to_data())
         return
     out = console()
     out.print(comparison_table(found))
@@ -80,7 +80,7 @@ def power(
         options=parse_options(option),
     )
     if as_json:
-        typer.echo(found.model_dump_json(indent=1))
+        print_json(found.model_dump(mode="json"))
         return
     console().print(resolution_table(found))
 
@@ -103,11 +103,12 @@ def leaderboard(
 
     prepare_output(html)
     env_id = None if suite is None else find_spec(suite).id
-    boards = rank(runs, env_id, None if split is None else Split.parse(split).value)
+    with working("Reading evaluations"):
+        boards = rank(runs, env_id, None if split is None else Split.parse(split).value)
     if html is not None:
         html.write_text(boards_page(boards), "utf-8")
     if as_json:
-        typer.echo(json.dumps([board.model_dump(mode="json") for board in boards], indent=1))
+        print_json([board.model_dump(mode="json") for board in boards])
         return
     out = console()
     out.print(boards_table(boards))

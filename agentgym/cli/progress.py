@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Column
+from rich.progress import TaskID
 
+from agentgym.cli.bars import bars
 from agentgym.rollout.monitor import Figures
 
 PLAIN_INTERVAL_S = 10.0
@@ -25,14 +25,7 @@ class TerminalProgress:
 
     def __init__(self, out: Console) -> None:
         self._out = out
-        self._bars = Progress(
-            TextColumn("[bold]{task.description:<20}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
-            console=out,
-        )
+        self._bars = bars(out, keep=True)
         self._current: TaskID | None = None
         self._name, self._done, self._total, self._told = "", 0, 0, 0.0
         self._headed = False

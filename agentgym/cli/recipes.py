@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from agentgym.cli.console import console
+from agentgym.cli.console import console, print_json, working
+from agentgym.cli.options import AsJson
 
 if TYPE_CHECKING:
     from agentgym.training.describe import PartInfo, Setting
@@ -24,6 +25,7 @@ def recipes(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="As the page docs/algorithms.md, with what each is made of.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the recipes: what each is, its paper, and where it departs from the authors' released code.
 
@@ -31,18 +33,25 @@ def recipes(
     """
     if context.invoked_subcommand is not None:
         return
-    from agentgym.training.describe import recipes_as_markdown
-    from agentgym.training.recipe import load_recipe
-    from agentgym.training.recipe_tables import shipped_recipes
+    with working("Reading the recipes"):
+        from agentgym.training.describe import recipes_as_markdown
+        from agentgym.training.recipe import load_recipe
+        from agentgym.training.recipe_tables import shipped_recipes
 
+        page = recipes_as_markdown() if markdown else ""
+        found = {name: load_recipe(name) for name in shipped_recipes()}
     if markdown:
-        typer.echo(recipes_as_markdown(), nl=False)
+        typer.echo(page, nl=False)
+        return
+    if as_json:
+        told = {"summary", "paper", "provenance", "departures"}
+        print_json([{"name": name, **recipe.model_dump(include=told)} for name, recipe in found.items()])
         return
     table = Table(box=None)
     table.add_column("recipe", no_wrap=True)
     table.add_column("what it is")
-    for name in shipped_recipes():
-        table.add_row(name, _told(load_recipe(name)))
+    for name, recipe in found.items():
+        table.add_row(name, _told(recipe))
     console().print(table)
 
 
@@ -56,6 +65,7 @@ def show(
     as_published: Annotated[
         bool, typer.Option("--as-published", help="With the settings of the authors' released code.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print a whole recipe as TOML, which `agentgym train FILE` accepts.
 
@@ -64,12 +74,18 @@ def show(
     from agentgym.training.recipe import load_recipe
 
     published = ["as_published=true"] if as_published else []
-    typer.echo(load_recipe(recipe, [*published, *(settings or [])]).to_toml(), nl=False)
+    with working("Reading the recipe"):
+        found = load_recipe(recipe, [*published, *(settings or [])])
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        typer.echo(found.to_toml(), nl=False)
 
 
 @app.command()
 def parts(
     kind: Annotated[str | None, typer.Argument(help="A kind of part, such as clip; else all.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the parts that recipes are composed of, with their settings.
 
@@ -77,12 +93,20 @@ def parts(
     """
     from agentgym.training.describe import kinds, parts_of
 
+    with working("Reading the parts"):
+        found = {name: parts_of(name) for name in ([kind] if kind else kinds())}
+    if as_json:
+        print_json({name: [_as_data(part) for part in parts] for name, parts in found.items()})
+        return
     out = console()
-    for name in [kind] if kind else kinds():
-        found = parts_of(name)
+    for name, parts in found.items():
         out.print(Text(name, "bold underline"))
-        for part in found:
+        for part in parts:
             out.print(Padding(_part(part), (0, 0, 1, 2)))
+
+
+def _as_data(part: PartInfo) -> dict[str, Any]:
+    return {**part._asdict(), "settings": [setting._asdict() for setting in part.settings]}
 
 
 def _told(recipe: Recipe) -> Text:

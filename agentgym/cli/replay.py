@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
-from agentgym.cli.console import console
+from agentgym.cli.console import console, print_json
+from agentgym.cli.options import AsJson, RunsRoot
 from agentgym.core.errors import UsageError
 
 if TYPE_CHECKING:
     from agentgym.core.trace import Episode
+    from agentgym.rollout.replay import Difference
     from agentgym.training.run import Run
 
 
@@ -23,7 +25,8 @@ def replay(
         str | None, typer.Argument(help="An episode's id, such as train-000003/0001/02.")
     ] = None,
     last: Annotated[bool, typer.Option("--last", help="The newest episode, in place of an id.")] = False,
-    runs: Annotated[Path, typer.Option("--runs", help="Where runs are looked for by name.")] = Path("runs"),
+    runs: RunsRoot = Path("runs"),
+    as_json: AsJson = False,
 ) -> None:
     """Play a recorded episode's actions again in its environment and tell the first difference; exits with 1 where
     there is one.
@@ -38,16 +41,40 @@ def replay(
         raise UsageError("Give the id of an episode, or --last for the newest one.")
     opened = Run.open(run, runs)
     recorded = _recorded(opened, episode)
-    task, out = recorded.task, console()
+    task = recorded.task
     with closing(make(task.env_id, task.split, **opened.recipe.environment.options)) as env:
         found = play_again(recorded, env)
+    if as_json:
+        print_json(_to_data(recorded, found))
+    else:
+        _show(recorded, found)
+    if found is not None:
+        raise typer.Exit(1)
+
+
+def _to_data(recorded: Episode, found: Difference | None) -> dict[str, Any]:
+    """Return what came of it as JSON data."""
+    told = {"episode": recorded.id, "task": recorded.task.id, "turns": len(recorded.turns)}
+    if found is None:
+        return {**told, "difference": None}
+    difference = {"turn": found.turn, "field": found.field}
+    return {
+        **told,
+        "difference": {**difference, "recorded": repr(found.recorded), "got": repr(found.got)},
+    }
+
+
+def _show(recorded: Episode, found: Difference | None) -> None:
+    out = console()
     turns = f"{len(recorded.turns)} turn{'s' if len(recorded.turns) != 1 else ''}"
-    told = Text.assemble((recorded.id, "bold"), f", {recorded.outcome.value} after {turns}, task {task.id}")
+    told = Text.assemble(
+        (recorded.id, "bold"), f", {recorded.outcome.value} after {turns}, task {recorded.task.id}"
+    )
     out.print(told, soft_wrap=True)
     if found is not None:
         out.print(Text.assemble(("Differs", "bold red"), f" at {found}"), soft_wrap=True)
-        raise typer.Exit(1)
-    out.print(Text("Every turn is as recorded.", "green"))
+    else:
+        out.print(Text("Every turn is as recorded.", "green"))
 
 
 def _recorded(run: Run, episode: str | None) -> Episode:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgym.cli.console import console
+from agentgym.cli.console import console, print_json
 from agentgym.cli.options import AsJson, RunsRoot, prepare_output
 from agentgym.core.errors import UnknownNameError, UsageError
 
@@ -69,7 +69,7 @@ def export(
         row = _only(store, path)
         count = _write(store, row, format, target, phase, path)
     if as_json:
-        typer.echo(json.dumps({"run": row.id, "format": format.value, "out": str(target), "episodes": count}))
+        print_json({"run": row.id, "format": format.value, "out": str(target), "episodes": count})
         return
     console().print(f"{count:,} episodes written to {target}.", markup=False, soft_wrap=True)
 
@@ -95,6 +95,7 @@ def rescore(
 
     Example: agentgym rescore good
     """
+    from agentgym.cli.bars import counted
     from agentgym.evaluation.compare import compare
     from agentgym.evaluation.rescore import rescored
     from agentgym.evaluation.runs import EvaluationRun, load_evaluation, own_row
@@ -104,11 +105,13 @@ def rescore(
     opened = EvaluationRun.open(run, runs)
     before, arguments = load_evaluation(str(opened.path)), opened.arguments()
     with Store(opened.store, create=False) as store, closing(_Judge(scorer, arguments)) as judge:
-        after = rescored(before, store.episodes(own_row(store, opened).id), judge.scorer, scorer or "")
+        run_id = own_row(store, opened).id
+        episodes = counted(store.episodes(run_id), sum(store.phases(run_id).values()), "episodes")
+        after = rescored(before, episodes, judge.scorer, scorer or "")
     opened.keep(after, "rescored")
     comparison = compare(before, after)
     if as_json:
-        typer.echo(json.dumps({**after.to_data(), "comparison": comparison.to_data()}, indent=1))
+        print_json({**after.to_data(), "comparison": comparison.to_data()})
         return
     out = console()
     out.print(evaluation_table(after))
@@ -168,14 +171,17 @@ def _only(store: Store, path: Path) -> RunRow:
 
 
 def _write(store: Store, row: RunRow, format: Format, target: Path, phase: str | None, path: Path) -> int:
-    phases = sorted({found.phase for found in store.episode_rows(row.id)})
-    if phase is not None and phase not in phases:
-        raise UnknownNameError("phase", phase, phases)
-    if not phases:
+    from agentgym.cli.bars import counted
+
+    counts = store.phases(row.id)
+    if phase is not None and phase not in counts:
+        raise UnknownNameError("phase", phase, sorted(counts))
+    if not counts:
         raise UsageError(f"The run {path} has no episodes yet.")
 
     def episodes() -> Iterator[Episode]:
-        return store.episodes(row.id) if phase is None else store.episodes(row.id, phase=phase)
+        found = store.episodes(row.id) if phase is None else store.episodes(row.id, phase=phase)
+        return counted(found, sum(counts.values()) if phase is None else counts[phase], "episodes")
 
     source = _source(row, path)
     match format:
@@ -194,7 +200,7 @@ def _write(store: Store, row: RunRow, format: Format, target: Path, phase: str |
         case Format.INSPECT:
             from agentgym.store.exports.inspect_log import write_inspect_log
 
-            metrics, ended = _figures(store, row, phase)
+            metrics, ended = _figures(store, row, episodes())
             return write_inspect_log(episodes(), target, source, metrics=metrics, completed=ended)
 
 
@@ -213,13 +219,12 @@ def _source(row: RunRow, path: Path) -> Source:
     )
 
 
-def _figures(store: Store, row: RunRow, phase: str | None) -> tuple[dict[str, float], str]:
+def _figures(store: Store, row: RunRow, episodes: Iterator[Episode]) -> tuple[dict[str, float], str]:
     """Return success over tasks with its standard error, and when the last evaluation ended."""
     from agentgym.evaluation.rates import success_rate
     from agentgym.evaluation.results import EpisodeResult
 
-    chosen = store.episodes(row.id) if phase is None else store.episodes(row.id, phase=phase)
-    results = [EpisodeResult.from_episode(episode, 0) for episode in chosen if episode.outcome.scored]
+    results = [EpisodeResult.from_episode(episode, 0) for episode in episodes if episode.outcome.scored]
     ended = [evaluation.created for evaluation in store.evaluations(row.id)]
     if not results:
         return {}, ended[-1] if ended else row.created

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentgym.cli.console import console
-from agentgym.cli.gateway import stop_request, tell
-from agentgym.cli.options import EnvName, EnvOptions, SplitName, parse_options
+from agentgym.cli.options import AsJson, EnvName, EnvOptions, SplitName, parse_options
+from agentgym.cli.servers import Host, Port, Token, announce, stop_request, tell
 from agentgym.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,17 +20,9 @@ if TYPE_CHECKING:
 
 def serve(
     env: EnvName,
-    port: Annotated[int, typer.Option("--port", help="0 is any free one.")] = 0,
-    host: Annotated[str, typer.Option("--host", help="Where to listen.")] = "127.0.0.1",
-    token: Annotated[
-        str | None,
-        typer.Option(
-            "--token",
-            envvar="AGENTGYM_TOKEN",
-            show_envvar=True,
-            help="What clients must send; else one is made.",
-        ),
-    ] = None,
+    port: Port = 0,
+    host: Host = "127.0.0.1",
+    token: Token = None,
     split: SplitName = "train",
     option: EnvOptions = None,
     sessions: Annotated[int, typer.Option("--sessions", min=1, help="Most clients at once.")] = 256,
@@ -40,6 +32,7 @@ def serve(
     container: Annotated[
         bool, typer.Option("--container", help="In a container, made with the environment's Dockerfile.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Serve an environment to OpenEnv's clients, and to agentgym on other machines.
 
@@ -56,8 +49,10 @@ def serve(
     limits = Limits(sessions=sessions, idle_s=idle)
     settings: dict[str, Any] = {"split": split, "options": parse_options(option), "limits": limits}
     settings |= {"token": token, "host": host, "port": port}
-    asyncio.run(_serve(_in_container if container else _here, env, settings, shown_token=token is None))
-    console().print("Stopped.")
+    make = _in_container if container else _here
+    asyncio.run(_serve(make, env, settings, shown_token=token is None, as_json=as_json))
+    if not as_json:
+        console().print("Stopped.")
 
 
 def _here(env: str, settings: dict[str, Any]) -> EnvServer:
@@ -80,6 +75,7 @@ async def _serve(
     settings: dict[str, Any],
     *,
     shown_token: bool,
+    as_json: bool,
 ) -> None:
     with stop_request() as stopped:
         async with make(env, settings) as server:
@@ -88,5 +84,7 @@ async def _serve(
                 f"Token   {server.token}" if shown_token else "Token   the given one",
                 f"Play    AGENTGYM_TOKEN=TOKEN agentgym eval {server.url} --policy oracle",
             ]
-            console().print("\n".join(lines), markup=False, soft_wrap=True)
+            told = server.token if shown_token else None
+            data = {"environment": server.spec.id, "url": server.url, "token": told}
+            announce(lines, data, as_json=as_json)
             await stopped.wait()

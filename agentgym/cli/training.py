@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from agentgym.cli.console import console, error_console, show_error
+from agentgym.cli.console import aside, error_console, print_json, show_error
 from agentgym.cli.environments import must_be_makeable
-from agentgym.cli.options import Seed
+from agentgym.cli.options import AsJson, Seed
 from agentgym.core.errors import AgentGymError, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def quickstart(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Teach a small model the household world on this machine: minutes, no GPU, no key.
 
@@ -41,10 +42,12 @@ def quickstart(
 
     recipe = load_recipe("quickstart", [f"seed={seed}", *(settings or [])])
     run = _new_run(recipe, runs, name)
-    console().print("[bold]agentgym quickstart[/]: a transformer learns household chores from scratch.")
-    _announce(run)
-    _carry_out(run, new=True)
-    console().print(
+    out = aside(as_json)
+    out.print("[bold]agentgym quickstart[/]: a transformer learns household chores from scratch.")
+    _carry_out(run, new=True, as_json=as_json)
+    if as_json:
+        return
+    out.print(
         f"\nWhat to try next:\n"
         f"  agentgym play household                               do the chores yourself\n"
         f"  agentgym eval household --policy {quote(str(run.path))} --against random\n"
@@ -71,6 +74,7 @@ def train(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Refuse an environment that breaks its contract.")
     ] = True,
+    as_json: AsJson = False,
 ) -> None:
     """Train a policy as a recipe says, or go on with an interrupted run.
 
@@ -82,16 +86,14 @@ def train(
     if resume is not None:
         if recipe is not None or settings or name:
             raise UsageError("--resume goes on with a run as it was begun; give no recipe, --set or --name.")
-        _carry_out(Run.open(resume, runs), new=False)
+        _carry_out(Run.open(resume, runs), new=False, as_json=as_json)
         return
     if recipe is None:
         raise UsageError("Give a recipe, such as `agentgym train quickstart`, or --resume RUN.")
     resolved = load_recipe(recipe, settings or [])
     if check:
         _must_keep_contract(resolved.environment.id, resolved.environment.options)
-    run = _new_run(resolved, runs, name)
-    _announce(run)
-    _carry_out(run, new=True)
+    _carry_out(_new_run(resolved, runs, name), new=True, as_json=as_json)
 
 
 def _new_run(recipe: Recipe, runs: Path, name: str | None) -> Run:
@@ -107,17 +109,15 @@ def _new_run(recipe: Recipe, runs: Path, name: str | None) -> Run:
         ) from error
 
 
-def _announce(run: Run) -> None:
-    console().print(Text.assemble("Everything goes to ", (str(run.path), "bold"), "."), soft_wrap=True)
-
-
-def _carry_out(run: Run, *, new: bool) -> None:
+def _carry_out(run: Run, *, new: bool, as_json: bool) -> None:
     """Train, and show what came of it; or say how to go on."""
     started = time.monotonic()
-    out = console()
+    out = aside(as_json)
+    if new:
+        out.print(Text.assemble("Everything goes to ", (str(run.path), "bold"), "."), soft_wrap=True)
     try:
         from agentgym.cli.progress import TerminalProgress
-        from agentgym.cli.results import show_run
+        from agentgym.cli.results import run_data, show_run
         from agentgym.training.trainer import Trainer
 
         with TerminalProgress(out) as progress:
@@ -132,6 +132,9 @@ def _carry_out(run: Run, *, new: bool) -> None:
         else:
             _say_how_to_resume(run, "Finished iterations are safe. Once that is mended, go on with:")
         raise typer.Exit(code) from None
+    if as_json:
+        print_json(run_data(run))
+        return
     show_run(run, out)
     took = time.monotonic() - started
     out.print(f"Took {took:.0f} seconds." if took < 100 else f"Took {took / 60:.1f} minutes.")

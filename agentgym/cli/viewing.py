@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentgym.cli.console import console
-from agentgym.cli.gateway import stop_request, tell
-from agentgym.cli.options import RunsRoot
+from agentgym.cli.options import AsJson, RunsRoot
+from agentgym.cli.servers import Port, Token, announce, stop_request, tell
 
 if TYPE_CHECKING:
     from agentgym.serving.viewer.server import Viewer
@@ -20,14 +20,10 @@ def view(
     run: Annotated[
         str | None, typer.Argument(help="A run to begin with: its directory, or its name in --runs.")
     ] = None,
-    port: Annotated[int, typer.Option("--port", help="0 is any free one.")] = 0,
+    port: Port = 0,
     runs: RunsRoot = Path("runs"),
-    token: Annotated[
-        str | None,
-        typer.Option(
-            "--token", envvar="AGENTGYM_TOKEN", show_envvar=True, help="Opens the pages; else one is made."
-        ),
-    ] = None,
+    token: Token = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show runs in the browser: curves while they train, episodes turn by turn, groups, comparisons.
 
@@ -42,13 +38,14 @@ def view(
     first = None if run is None else find_run(run, runs)
     if first is None:
         must_have_runs(runs)
-    asyncio.run(_serve(Viewer(runs, first, token=token, port=port, on_problem=tell), first))
-    console().print("Stopped.")
+    asyncio.run(_serve(Viewer(runs, first, token=token, port=port, on_problem=tell), first, as_json=as_json))
+    if not as_json:
+        console().print("Stopped.")
 
 
-async def _serve(viewer: Viewer, first: Path | None) -> None:
+async def _serve(viewer: Viewer, first: Path | None, *, as_json: bool) -> None:
     with stop_request() as stopped:
         async with viewer:
             link = viewer.link("/" if first is None else viewer.page_of(first))
-            console().print(f"Open {link}", markup=False, soft_wrap=True)
+            announce([f"Open {link}"], {"url": viewer.url, "open": link}, as_json=as_json)
             await stopped.wait()

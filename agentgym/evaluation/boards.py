@@ -12,7 +12,17 @@ from rich.text import Text
 from agentgym.evaluation.leaderboard import Board, Entry
 from agentgym.evaluation.tables import plain
 
-HEADINGS = ("run", "agent", "success", "95 % interval", "pass^k", "tasks", "tokens", "beside the best")
+HEADINGS = (
+    "place",
+    "run",
+    "agent",
+    "success",
+    "95 % interval",
+    "pass^k",
+    "tasks",
+    "tokens",
+    "beside the best",
+)
 
 
 def boards_table(boards: Sequence[Board]) -> RenderableType:
@@ -32,7 +42,9 @@ def cells(entry: Entry) -> tuple[str, ...]:
     """Return what stands in the row of an entry, in the order of `HEADINGS`."""
     rate, passes = entry.success, entry.passes
     missing = f" ({entry.missing} missing)" if entry.missing else ""
+    first, last = entry.places
     return (
+        f"{first}" if first == last else f"{first}\N{EN DASH}{last}",
         entry.run,
         entry.agent,
         f"{rate.estimate:.1%}",
@@ -64,7 +76,7 @@ def _section(board: Board) -> str:
 
 
 def _row(entry: Entry) -> str:
-    run, *others = (escape(cell) for cell in cells(entry))
+    place, run, *others = (escape(cell) for cell in cells(entry))
     rate = entry.success
     low, width = 100 * rate.low, 100 * (rate.high - rate.low)
     bar = (
@@ -75,7 +87,7 @@ def _row(entry: Entry) -> str:
         f'<rect class="estimate" x="{100 * rate.estimate - 0.5:.2f}" y="1" width="1" height="12"/></svg>'
     )
     tail = "".join(f"<td>{cell}</td>" for cell in others)
-    return f'<th scope="row">{run}</th>{tail}<td>{bar}</td>'
+    return f'<td>{place}</td><th scope="row">{run}</th>{tail}<td>{bar}</td>'
 
 
 _STYLE = """
@@ -83,7 +95,7 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: right; }
-th[scope=row], td:nth-child(2), th:nth-child(1), th:nth-child(2) { text-align: left; }
+th[scope=row], td:nth-child(3), th:nth-child(2), th:nth-child(3) { text-align: left; }
 p { opacity: .75; }
 .scale { fill: var(--line); } .interval { fill: var(--mark); opacity: .5; } .estimate { fill: var(--mark); }
 """

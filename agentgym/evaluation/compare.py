@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -99,9 +99,7 @@ class Comparison(Record):
     def verdict(self) -> Verdict:
         """Whether the difference is more than chance."""
         found = self.difference
-        if found.p_value >= 1 - LEVEL or found.low <= 0 <= found.high:
-            return Verdict.CANNOT_TELL
-        return Verdict.BETTER if found.low > 0 else Verdict.WORSE
+        return _verdict(found.low, found.high, lambda: found.p_value)
 
     @property
     def detectable(self) -> float | None:
@@ -151,6 +149,15 @@ def compare(before: Evaluation, after: Evaluation) -> Comparison:
     )
 
 
+def verdict(before: Evaluation, after: Evaluation) -> Verdict:
+    """Return the verdict of `compare` and nothing else, in a fraction of the time; raises `UsageError` as it does."""
+    changes = paired_changes(before, after)
+    if not changes:
+        raise UsageError("No pair of episodes has a score on both sides.")
+    values_K: Values = np.array([float(np.mean(task)) for task in changes])
+    return _verdict(*mean_interval(values_K, _BOUNDS), lambda: sign_flip_p_value(values_K))
+
+
 def paired_changes(before: Evaluation, after: Evaluation) -> list[list[float]]:
     """Return the changes from 0 or 1 to 0 or 1 of every pair with two scores, task by task; raises as `compare`."""
     tasks: dict[str, list[float]] = {}
@@ -158,6 +165,12 @@ def paired_changes(before: Evaluation, after: Evaluation) -> list[list[float]]:
         if pair.before.outcome.scored and pair.after.outcome.scored:
             tasks.setdefault(pair.before.task_id, []).append(float(pair.change))
     return list(tasks.values())
+
+
+def _verdict(low: float, high: float, p_value: Callable[[], float]) -> Verdict:
+    if low <= 0 <= high or p_value() >= 1 - LEVEL:
+        return Verdict.CANNOT_TELL
+    return Verdict.BETTER if low > 0 else Verdict.WORSE
 
 
 class _Pair(NamedTuple):

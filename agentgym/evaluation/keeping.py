@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from agentgym.core.policy import TokenCount
 from agentgym.core.trace import Episode
 from agentgym.evaluation.contamination import EVALUATED
-from agentgym.rollout.monitor import Failure
+from agentgym.rollout.monitor import Failure, added
 from agentgym.store.store import Store
 from agentgym.store.writer import EpisodeWriter
 
@@ -30,8 +31,16 @@ class Keeper:
         """
         rows = [row for row in self._store.episode_rows(self._run_id, phase=EVALUATED) if row.id in ids]
         lost = [row for row in rows if row.score is None]
+        usage = {row.id: self._store.episode(row.id, self._run_id).usage for row in lost}
         self._note(
-            {"episode": row.id, "outcome": row.outcome, "turns": row.n_turns, "error": row.error or ""}
+            {
+                "episode": row.id,
+                "outcome": row.outcome,
+                "turns": row.n_turns,
+                "prompt_tokens": usage[row.id].prompt,
+                "completion_tokens": usage[row.id].completion,
+                "error": row.error or "",
+            }
             for row in lost
         )
         self._store.delete_episodes(self._run_id, [row.id for row in lost])
@@ -50,7 +59,23 @@ class Keeper:
     @property
     def retried(self) -> int:
         """How many attempts failed and were made again, in all that was played."""
-        return len(self._failures.read_text("utf-8").splitlines()) if self._failures.is_file() else 0
+        return len(self._entries())
+
+    @property
+    def wasted(self) -> TokenCount:
+        """The tokens of these attempts."""
+        kinds = ("prompt_tokens", "completion_tokens")
+        return added(
+            *(
+                TokenCount(*(int(entry.get(kind, 0)) for kind in kinds))  # earlier versions kept none
+                for entry in self._entries()
+            )
+        )
+
+    def _entries(self) -> list[dict[str, Any]]:
+        if not self._failures.is_file():
+            return []
+        return [json.loads(line) for line in self._failures.read_text("utf-8").splitlines()]
 
     def _note(self, entries: Iterable[Mapping[str, Any]]) -> None:
         lines = [json.dumps(entry) + "\n" for entry in entries]

@@ -1,19 +1,21 @@
 """Every evaluation in the stores below a folder, ranked by suite.
 
 What stands on one board was played under one set of conditions: the same suite in the same version, split, options and
-limits, and judged alike. Whether an entry is worse than the best of its board is told by the paired comparison, task by task, and not by
-whether two intervals overlap.
+limits, and judged alike. They stand in the order of their estimates; which places an entry may really have is told by
+how many are better than it and how many are worse. Which of two is better is told by the paired comparison, task by
+task; where two played other tasks or seeds, by whether their intervals are apart.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 from agentgym.core.errors import UsageError
-from agentgym.evaluation.compare import Verdict, compare
+from agentgym.evaluation.compare import Verdict, verdict
 from agentgym.evaluation.rates import PassRates, Rate
 from agentgym.evaluation.report import Evaluation
 from agentgym.evaluation.results import Record
@@ -23,6 +25,9 @@ from agentgym.store.store import Store
 class Entry(Record):
     """One evaluation on a board."""
 
+    places: tuple[int, int]
+    """From one more than the number of better entries to the place before all that are worse: `(1, 3)` is a tie of
+    three at the top, or a place that too few tasks tell."""
     run: str
     """The run's name, with the evaluation's where it has several, such as `quickstart:after`."""
     path: str
@@ -42,7 +47,7 @@ class Entry(Record):
 
 
 class Board(Record):
-    """The evaluations of one suite under one set of conditions, best first."""
+    """The evaluations of one suite under one set of conditions, by estimate, best first."""
 
     title: str
     env_id: str
@@ -100,21 +105,38 @@ def _conditions(evaluation: Evaluation) -> str:
 
 
 def _board(conditions: str, found: list[_Found]) -> Board:
-    ranked = sorted(found, key=lambda one: -one.evaluation.rate().estimate)
-    best = ranked[0].evaluation
+    rated = [(one, one.evaluation.rate()) for one in found]
+    rated.sort(key=lambda each: -each[1].estimate)
+    best = rated[0][0].evaluation
+    better, worse = [0] * len(rated), [0] * len(rated)
+    for above, below in combinations(range(len(rated)), 2):
+        if _is_better(*rated[above], *rated[below]):
+            worse[above] += 1
+            better[below] += 1
     return Board(
         title=f"{best.env_id}, {best.split} tasks",
         env_id=best.env_id,
         split=best.split.value,
         conditions=conditions,
-        entries=tuple(_entry(one, None if not place else best) for place, one in enumerate(ranked)),
+        entries=tuple(
+            _entry(one, (1 + better[place], len(rated) - worse[place]), best if place else None)
+            for place, (one, _) in enumerate(rated)
+        ),
     )
 
 
-def _entry(found: _Found, best: Evaluation | None) -> Entry:
+def _is_better(one: _Found, rate: Rate, other: _Found, others_rate: Rate) -> bool:
+    try:
+        return verdict(other.evaluation, one.evaluation) is Verdict.BETTER
+    except UsageError:  # other tasks or seeds: the two cannot be paired
+        return rate.low > others_rate.high
+
+
+def _entry(found: _Found, places: tuple[int, int], best: Evaluation | None) -> Entry:
     evaluation = found.evaluation
     k = evaluation.pass_ks[-1]
     return Entry(
+        places=places,
         run=found.run,
         path=str(found.path),
         agent=evaluation.agent,
@@ -131,6 +153,6 @@ def _entry(found: _Found, best: Evaluation | None) -> Entry:
 
 def _verdict(best: Evaluation, other: Evaluation) -> Verdict | None:
     try:
-        return compare(best, other).verdict
-    except UsageError:  # other tasks or seeds: the two cannot be paired
+        return verdict(best, other)
+    except UsageError:
         return None

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import JsonValue, ValidationError
 
 from agentgym.core.errors import UnknownNameError, UsageError
+from agentgym.core.policy import NO_TOKENS, TokenCount
 from agentgym.core.task import Split
 from agentgym.core.trace import Outcome
 from agentgym.evaluation.rates import PassRates, Rate, pass_rates, success_rate
@@ -53,6 +54,8 @@ class Evaluation(Record):
     """Episodes that were to be played; None: those that were."""
     retried: int = 0
     """Attempts that a fault of the infrastructure ended and that were made again."""
+    wasted: TokenCount = NO_TOKENS
+    """Tokens of these attempts."""
     timing: Timing | None = None
     scorer: str = ""
     """The function that judged the episodes; empty: their environment."""
@@ -156,11 +159,12 @@ class Evaluation(Record):
 
     @property
     def cost(self) -> float | None:
-        """What the tokens of all episodes cost, lost ones included; None without prices."""
+        """What the tokens of all episodes cost, lost ones and failed attempts included; None without prices."""
         if self.prices is None:
             return None
-        prompt = sum(result.prompt_tokens for result in self.results)
-        return self.prices.cost(prompt, sum(result.completion_tokens for result in self.results))
+        prompt = self.wasted.prompt + sum(result.prompt_tokens for result in self.results)
+        completion = self.wasted.completion + sum(result.completion_tokens for result in self.results)
+        return self.prices.cost(prompt, completion)
 
     @property
     def stop_reasons(self) -> dict[str, int]:

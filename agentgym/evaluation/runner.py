@@ -16,6 +16,7 @@ from agentgym import registry
 from agentgym.core.agent import Agent
 from agentgym.core.env import AgentEnv, EnvSpec
 from agentgym.core.errors import UnknownNameError, UsageError
+from agentgym.core.policy import NO_TOKENS, TokenCount
 from agentgym.core.task import Split, Task, TaskSuite
 from agentgym.core.trace import Episode
 from agentgym.evaluation.contamination import EVALUATED, must_be_unseen
@@ -24,7 +25,7 @@ from agentgym.evaluation.report import Evaluation
 from agentgym.evaluation.results import EpisodeResult, Timing
 from agentgym.policies.spending import Prices
 from agentgym.rollout.collect import EpisodePlan, collect, derive_seed
-from agentgym.rollout.monitor import Monitor
+from agentgym.rollout.monitor import Monitor, added
 from agentgym.rollout.rules import Limits, Rules
 
 OnProgress = Callable[[Episode, int, int], None]
@@ -112,6 +113,7 @@ async def evaluate(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         planned=len(plans),
         retried=keeper.retried if keeper else len(monitor.failures),
+        wasted=keeper.wasted if keeper else _wasted(monitor),
         timing=Timing.of(done.values()),
         results=tuple(
             EpisodeResult.from_episode(episode, index % samples)
@@ -132,12 +134,11 @@ async def _play(
     """Play what is not done yet, within the allowance; return all that is done, by id."""
     done = keeper.finished({plan.episode_id for plan in plans}) if keeper else {}
     _must_be_planned(done, plans)
-    spent = _Spent(allowance, done.values())
+    spent = _Spent(allowance, done.values(), keeper.wasted if keeper else NO_TOKENS, monitor)
     tell = _counter(on_progress, len(plans), len(done)) if on_progress else None
     with keeper.writer() if keeper else nullcontext() as writer:
 
         def ended(episode: Episode) -> None:
-            spent.add(episode)
             if writer is not None:
                 writer.write(episode, iteration=0, phase=EVALUATED)
             if tell is not None:
@@ -199,21 +200,28 @@ def _must_be_planned(done: Mapping[str, Episode], plans: Sequence[EpisodePlan]) 
 
 
 class _Spent:
-    """What the episodes have cost, and whether that is all there is to spend."""
+    """Whether all has been spent that may be: by what was played before, what failed, and what is played now."""
 
-    def __init__(self, allowance: Allowance, before: Collection[Episode]) -> None:
-        self._prices, self._limit, self._sum = allowance.prices, allowance.cost, 0.0
+    def __init__(
+        self, allowance: Allowance, before: Collection[Episode], wasted: TokenCount, monitor: Monitor
+    ) -> None:
+        self._prices, self._limit = allowance.prices, allowance.cost
+        self._monitor = monitor
         if self._limit is not None and self._prices is None:
             raise UsageError("A limit on the cost needs the prices of tokens; give both.")
-        for episode in before:
-            self.add(episode)
-
-    def add(self, episode: Episode) -> None:
-        if self._prices is not None:
-            self._sum += self._prices.cost(*episode.usage)
+        self._before = added(wasted, *(episode.usage for episode in before))
+        self._ignored = monitor.usage
 
     def all(self) -> bool:
-        return self._limit is not None and self._sum >= self._limit
+        if self._limit is None or self._prices is None:
+            return False
+        now, ignored = added(self._before, self._monitor.usage), self._ignored
+        cost = self._prices.cost(now.prompt - ignored.prompt, now.completion - ignored.completion)
+        return cost >= self._limit
+
+
+def _wasted(monitor: Monitor) -> TokenCount:
+    return added(*(failure.usage for failure in monitor.failures))
 
 
 def _suite_of(make_env: Callable[[], AgentEnv]) -> TaskSuite:

@@ -213,7 +213,7 @@ class _Crew:
             self.on_episode(episode)
             self.monitor.leave(place)
             self.monitor.end(place)
-        self.monitor.finished()
+        self.monitor.finished(episode.id)
 
     async def _close(self, host: EnvHost) -> None:
         try:

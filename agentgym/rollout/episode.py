@@ -227,9 +227,11 @@ class _Play:
         try:
             async with timeout:
                 with _AGENT:
-                    if answer is None:
-                        return await session.act(self.observation, info)
-                    return await _reciting(session).recite(self.observation, info, answer)
+                    if answer is not None:
+                        return await _reciting(session).recite(self.observation, info, answer)
+                    decision = await session.act(self.observation, info)
+                    self.monitor.decided(self.place, _usage(decision))
+                    return decision
         except TimeoutError as error:
             if not timeout.expired():
                 raise

@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Literal, NamedTuple, TypeAlias
 
+from agentgym.core.policy import NO_TOKENS, TokenCount
 from agentgym.core.trace import Episode, Outcome
 from agentgym.rollout.hosts import EnvHost
 
@@ -24,7 +25,7 @@ SLOWEST = 3
 class Place:
     """Where an episode is: `boundary` is whom it waits for, None for nobody."""
 
-    __slots__ = ("blocking", "boundary", "call", "episode_id", "since", "turns")
+    __slots__ = ("blocking", "boundary", "call", "episode_id", "since", "turns", "usage")
 
     def __init__(self, episode_id: str) -> None:
         self.episode_id = episode_id
@@ -34,6 +35,8 @@ class Place:
         """Whether the event loop waits as well."""
         self.since = 0.0
         self.turns = 0
+        self.usage = NO_TOKENS
+        """Tokens of its decisions so far, whatever came of them."""
 
 
 class SlowCall(NamedTuple):
@@ -55,6 +58,8 @@ class Failure:
     error: str
     turns: int
     """Turns it had come to."""
+    usage: TokenCount = NO_TOKENS
+    """Tokens that it had come to: they were paid for all the same."""
 
     def as_json(self) -> dict[str, str | int]:
         """Return the failure as JSON data."""
@@ -63,6 +68,8 @@ class Failure:
             "attempt": self.attempt,
             "outcome": self.outcome.value,
             "turns": self.turns,
+            "prompt_tokens": self.usage.prompt,
+            "completion_tokens": self.usage.completion,
             "error": self.error,
         }
 
@@ -109,6 +116,11 @@ class Figures:
         return ", ".join(parts)
 
 
+def added(*counts: TokenCount) -> TokenCount:
+    """Return the sum of counts of tokens."""
+    return TokenCount(sum(count.prompt for count in counts), sum(count.completion for count in counts))
+
+
 class Monitor:
     """Watches rollouts. Whoever makes one says what it wants to hear of, and where stacks are written to.
 
@@ -135,6 +147,10 @@ class Monitor:
         """When something last went on, by `perf_counter`."""
         self.hosts: list[EnvHost] = []
         self.planned = 0
+        self.usage = NO_TOKENS
+        """Tokens of all decisions, those of attempts that failed and of episodes under way included."""
+        self._ended: dict[str, TokenCount] = {}
+        """Tokens of attempts of which is not yet said whether they are played again."""
         self._began = perf_counter()
         self._episodes = self._turns = self._tokens = 0
         self._seconds: dict[Boundary, float] = {"environment": 0.0, "policy": 0.0, "store": 0.0}
@@ -164,6 +180,11 @@ class Monitor:
             self._keep(SlowCall(took, place.episode_id, place.call))
         return took
 
+    def decided(self, place: Place, usage: TokenCount) -> None:
+        """The agent has decided, which took so many tokens."""
+        place.usage = added(place.usage, usage)
+        self.usage = added(self.usage, usage)
+
     def turn(self, place: Place, tokens: int) -> None:
         """A turn is over."""
         place.turns += 1
@@ -173,15 +194,24 @@ class Monitor:
     def end(self, place: Place) -> None:
         """An episode is over, or this attempt at it."""
         self.places.pop(place.episode_id, None)
+        self._ended[place.episode_id] = place.usage
 
-    def finished(self) -> None:
+    def finished(self, episode_id: str) -> None:
         """An episode is finished and will not be played again."""
+        self._ended.pop(episode_id, None)
         self._episodes += 1
 
     def failed(self, episode: Episode, attempt: int) -> None:
         """An attempt failed, and is played again."""
         self.failures.append(
-            Failure(episode.id, attempt, episode.outcome, episode.error or "", len(episode.turns))
+            Failure(
+                episode.id,
+                attempt,
+                episode.outcome,
+                episode.error or "",
+                len(episode.turns),
+                self._ended.pop(episode.id, episode.usage),
+            )
         )
 
     @property

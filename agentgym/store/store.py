@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, Unpack
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, func
 from sqlmodel import Session, SQLModel, col, select
 
 from agentgym.core.errors import UnknownNameError, UsageError, did_you_mean
@@ -199,6 +199,13 @@ class Store:
         query = select(EpisodeRow.task_json).where(*matching(run_id, {"phase": phase})).distinct()
         with STORE.faults(self.path, "read"), Session(self._engine) as session:
             return [Task.from_json(json.loads(text)) for text in session.exec(query)]
+
+    def phases(self, run_id: str) -> dict[str, int]:
+        """Return how many episodes of a run each phase has; raises `UnknownNameError`."""
+        self.run(run_id)
+        query = select(EpisodeRow.phase, func.count()).where(EpisodeRow.run_id == run_id)
+        with STORE.faults(self.path, "read"), Session(self._engine) as session:
+            return dict(session.exec(query.group_by(EpisodeRow.phase)).all())
 
     def delete_episodes(self, run_id: str, ids: Iterable[str]) -> None:
         """Delete episodes of a run, to be played again; raises `UnknownNameError` for an unknown run."""

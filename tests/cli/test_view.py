@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -44,6 +45,23 @@ def test_its_example_opens_the_page_of_the_run_until_it_is_stopped(tmp_path: Pat
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, "Stopped.\n", "")
+
+
+def test_a_program_reads_where_it_is(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agentgym.cli", "view", "--runs", str(tmp_path), "--json"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert process.stdout is not None
+    told = json.loads(process.stdout.readline())
+    assert httpx2.get(told["open"]).status_code == 303
+    assert httpx2.get(told["url"]).status_code == 401
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30) == ("", None)
 
 
 def test_bad_input_is_told(cli: Cli, tmp_path: Path) -> None:

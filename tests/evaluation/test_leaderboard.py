@@ -12,7 +12,7 @@ from rich.console import Console
 
 from agentgym.core.errors import UsageError
 from agentgym.core.task import Split
-from agentgym.evaluation.boards import boards_page, boards_table
+from agentgym.evaluation.boards import boards_page, boards_table, cells
 from agentgym.evaluation.compare import Verdict
 from agentgym.evaluation.leaderboard import leaderboard
 from agentgym.evaluation.report import Evaluation
@@ -69,6 +69,9 @@ def test_runs_are_ranked_within_their_conditions(
         Verdict.WORSE,
         Verdict.CANNOT_TELL,
     ]
+    assert [entry.places for entry in boards[0].entries] == [(1, 3), (1, 3), (3, 4), (1, 4)]
+    assert cells(boards[0].entries[0])[:2] == ("1\N{EN DASH}3", "strong")
+    assert boards[1].entries[0].places == (1, 1)
     assert boards[0].entries[0].success.estimate == 1.0
     assert [board.split for board in leaderboard(tmp_path, split="select")] == ["select"]
 
@@ -82,6 +85,7 @@ def test_other_seeds_cannot_be_paired_and_say_so(
     keep("two", evaluation=evaluation.model_copy(update={"results": others}))
     (board,) = leaderboard(tmp_path)
     assert [entry.beside_best for entry in board.entries] == [None, None]
+    assert [entry.places for entry in board.entries] == [(1, 2), (1, 2)]
 
 
 def test_another_judge_has_a_board_of_its_own(

@@ -149,6 +149,23 @@ def test_retries_within_a_run_are_counted_too(
     assert (found.lost, found.retried) == ({"env_error": 1}, 1)
 
 
+def test_attempts_that_failed_were_paid_for_as_well(run: EvaluationRun, doors: EnvSpec) -> None:
+    """Each decision is of 100 and 2 tokens, an episode of three decisions; a faulty task fails at its first step."""
+    faulty, decision = {"faulty": ["red-1"]}, (100 * 1 + 2 * 10) / 1e6
+    prices = Allowance(prices=CHEAP)
+    found = play(run, doors, Talker(), options=faulty, tasks=1, allowance=prices, rules=Rules(retries=1))
+    assert (found.lost, found.retried, found.wasted) == ({"env_error": 1}, 1, (100, 2))
+    assert found.cost == pytest.approx((1 + 3) * decision)
+    again = play(run, doors, Talker(), tasks=1, allowance=prices)
+    assert (again.lost, again.retried, again.wasted) == ({}, 2, (100, 2))
+    assert again.cost == pytest.approx((1 + 3 + 3) * decision)
+    poor = Allowance(cost=3.9 * decision, prices=CHEAP)
+    spent = asyncio.run(
+        evaluate(doors, Talker(), options=faulty, allowance=poor, concurrency=1, rules=Rules(retries=1))
+    )
+    assert [result.task_id for result in spent.results] == ["red-3"]
+
+
 def test_a_limit_on_tokens_ends_an_episode_unsolved(doors: EnvSpec) -> None:
     found = asyncio.run(evaluate(doors, Talker(), allowance=Allowance(tokens=3, prices=Prices(1.0, 10.0))))
     assert {(r.turns, r.completion_tokens, r.stop_reason) for r in found.results} == {

@@ -9,6 +9,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from agentgym.core.strict_json import loads
+from agentgym.core.tool import ToolCall
 from agentgym.store.exports.atif import to_atif, write_atif
 from agentgym.store.exports.atif_schema import AtifTrajectory
 from agentgym.store.exports.inspect_log import write_inspect_log
@@ -74,6 +77,35 @@ def test_tools_thoughts_and_pictures_of_a_trajectory() -> None:
     for episode in episodes():
         text = to_atif(episode, SOURCE).model_dump_json(exclude_none=True)
         assert AtifTrajectory.model_validate_json(text) == to_atif(episode, SOURCE)
+
+
+def test_ids_that_look_alike_as_names_have_files_of_their_own(tmp_path: Path) -> None:
+    first = next(iter(episodes()))
+    ids = ["a/b", "a_b", "A/b", "x" * 300, "x" * 299 + "y"]
+    assert write_atif((replace(first, id=name) for name in ids), tmp_path, SOURCE) == 5
+    kept = [json.loads(file.read_text("utf-8"))["trajectory_id"] for file in tmp_path.iterdir()]
+    assert sorted(kept) == sorted(f"run-1/{name}" for name in ids)
+
+
+@pytest.mark.parametrize("write", [write_lines, write_inspect_log])
+def test_what_is_no_number_is_null_wherever_it_stands(write: Any, tmp_path: Path) -> None:
+    """A model may call a tool with NaN, which is no JSON: the exports are all the same."""
+    _, odd, _ = episodes()
+    call = ToolCall("press", {"key": float("nan"), "near": [float("inf")]})
+    broken = replace(odd, turns=tuple(replace(turn, action=call, reward=float("nan")) for turn in odd.turns))
+    settings: dict[str, Any] = (
+        {"metrics": {}, "completed": SOURCE.created} if write is write_inspect_log else {}
+    )
+    path = tmp_path / "episodes.eval"
+    assert write([broken], path, SOURCE, **settings) == 1
+    texts = (
+        [archive.read(name).decode() for name in archive.namelist()]
+        if write is write_inspect_log and (archive := ZipFile(path))
+        else path.read_text("utf-8").splitlines()
+    )
+    assert all(loads(text) is not None for text in texts)
+    assert any('{"key": null, "near": [null]}' in text for text in texts)
+    assert '"key":null' in to_atif(broken, SOURCE).model_dump_json()
 
 
 VALID: dict[str, Any] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,18 +31,32 @@ from agentgym.store.exports.atif_schema import (
 from agentgym.store.exports.source import Source, answer_of, readable, text_of, told_before
 
 _Ids = NDArray[np.int32]
+_LONGEST_NAME = 200
+"""Characters of an id that a file is named by: file systems take 255 bytes."""
 
 
 def write_atif(episodes: Iterable[Episode], folder: Path, source: Source) -> int:
     """Write each episode to a file of its own in `folder`, named by its id; return how many there were."""
     folder.mkdir(parents=True, exist_ok=True)
-    count = 0
+    taken: set[str] = set()
     for episode in episodes:
-        count += 1
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", episode.id)
         text = to_atif(episode, source).model_dump_json(exclude_none=True)
-        (folder / f"{name}.json").write_text(text, "utf-8")
-    return count
+        (folder / f"{_file_name(episode.id, taken)}.json").write_text(text, "utf-8")
+    return len(taken)
+
+
+def _file_name(episode_id: str, taken: set[str]) -> str:
+    """Return a name that no other episode has, also where capitals do not count, and add it to those `taken`.
+
+    >>> taken: set[str] = set()
+    >>> [_file_name(name, taken) for name in ("train/0/1", "train/0_1", "train/0-1")]
+    ['train_0_1', 'train_0_1~2', 'train_0-1']
+    """
+    wanted = re.sub(r"[^A-Za-z0-9._-]", "_", episode_id)[:_LONGEST_NAME]
+    names = chain([wanted], (f"{wanted}~{number}" for number in count(2)))
+    name = next(name for name in names if name.casefold() not in taken)
+    taken.add(name.casefold())
+    return name
 
 
 def to_atif(episode: Episode, source: Source) -> AtifTrajectory:

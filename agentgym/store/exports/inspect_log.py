@@ -8,12 +8,12 @@ episode has none; the limits that ended an episode are the sample's limits. The 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import ZIP_DEFLATED, ZipFile
 
+from agentgym.core import strict_json
 from agentgym.core.message import Message
 from agentgym.core.tool import ToolCall
 from agentgym.core.trace import Episode, StopReason, Turn
@@ -71,7 +71,7 @@ def write_inspect_log(
 
 
 def _add(archive: ZipFile, name: str, content: Any) -> None:
-    archive.writestr(name, json.dumps(content, allow_nan=False))
+    archive.writestr(name, strict_json.dumps(content))
 
 
 def _epoch(episode: Episode, taken: set[int]) -> int:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from agentgym.core import strict_json
 from agentgym.core.env import Action
 from agentgym.core.trace import Episode, Thought, Turn
 from agentgym.store.exports.source import Source, text_of
@@ -22,7 +23,8 @@ def write_lines(episodes: Iterable[Episode], path: Path, source: Source) -> int:
     with path.open("w", encoding="utf-8") as file:
         for episode in episodes:
             count += 1
-            file.write(json.dumps({"run": source.run, "agent": source.agent, **to_plain(episode)}) + "\n")
+            line = {"run": source.run, "agent": source.agent, **to_plain(episode)}
+            file.write(strict_json.dumps(line) + "\n")
     return count
 
 
