@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -29,7 +30,7 @@ TOOL_BOX = SandboxSpec(
 )
 """What a tool may use."""
 
-_DRIVER = Path(__file__).with_name("driver.py")
+_DRIVER, _TESTER = Path(__file__).with_name("driver.py"), Path(__file__).with_name("tester.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,10 @@ class ToolRunner:
         self.spec = spec
         self._open = open_box
 
+    def within(self, cpu_s: int) -> ToolRunner:
+        """Return a runner of the same boxes that lets each program compute for so many seconds."""
+        return ToolRunner(self._open, replace(self.spec, cpu_s=cpu_s))
+
     async def call(self, item: MemoryItem, arguments: Mapping[str, Any]) -> Answer:
         """Call a tool. What is wrong with the call or goes wrong in it is told in the answer.
 
@@ -83,17 +88,23 @@ class ToolRunner:
     async def test(self, item: MemoryItem, tests: Mapping[str, bytes] | None = None) -> dict[str, str]:
         """Run tests of a tool, its own unless given others, and return what went wrong with each; empty: nothing.
 
-        Tests are programs by path; each is run in a box of its own and passes where it ends without an error.
+        Tests are programs by path; each is run in a box of its own. It passes where it comes to its end without an
+        error, and with it the functions in it whose names begin with `test`.
         """
         own = {path: data for path, data in item.files.items() if path.startswith(TESTS_FOLDER)}
         chosen = own if tests is None else tests
+        return {path: await self.test_together(item, {path: data}) for path, data in sorted(chosen.items())}
+
+    async def test_together(self, item: MemoryItem, tests: Mapping[str, bytes]) -> str:
+        """Run tests one after another in one box, up to the first that fails; return what went wrong."""
         spec_of(item)
-        found: dict[str, str] = {}
-        for path, data in sorted(chosen.items()):
-            start = f"import runpy, sys; sys.path.insert(0, 'scripts'); runpy.run_path({path!r}, run_name='__main__')"
-            result = await self._run(item, ["python3", "-c", start], b"", {path: data})
-            found[path] = "" if result.ok else f"{path} {what_happened(result, self.spec)}"
-        return found
+        paths, mark = sorted(tests), secrets.token_hex(16)
+        argv = ["python3", "tester.py", *paths]
+        result = await self._run(item, argv, mark.encode(), {**tests, "tester.py": _TESTER.read_bytes()})
+        if result.ok and result.text == mark:
+            return ""
+        ended = "ended the process before it was tested." if result.ok else what_happened(result, self.spec)
+        return f"{', '.join(paths)} {ended}"
 
     async def _run(
         self, item: MemoryItem, argv: list[str], stdin: bytes, more: Mapping[str, bytes] | None = None

@@ -7,9 +7,20 @@ from typing import NamedTuple
 
 from agentgym.core.errors import UsageError
 from agentgym.core.memory import ItemStatus, MemoryItem
+from agentgym.evolution.gate.blind import BlindTester, BlindTests, SchemaTester
 from agentgym.evolution.gate.replay import Replay
 from agentgym.evolution.gate.report import Check, GateReport, Standing
-from agentgym.evolution.gate.stages import OwnTestsStage, ReplayStage, ScanStage, SchemaStage, Stage
+from agentgym.evolution.gate.stages import (
+    BlindTestsStage,
+    GateRules,
+    MutationStage,
+    OwnTestsStage,
+    ReplayStage,
+    ScanStage,
+    SchemaStage,
+    Stage,
+)
+from agentgym.memory.quarantine import quarantine
 from agentgym.memory.store.evidence import EvidenceLog
 from agentgym.memory.store.rows import canonical, now
 from agentgym.memory.store.store import MemoryStore
@@ -37,18 +48,28 @@ class Gate:
     """
 
     def __init__(
-        self, store: MemoryStore, runner: ToolRunner | None = None, *, replay: Replay | None = None
+        self,
+        store: MemoryStore,
+        runner: ToolRunner | None = None,
+        *,
+        replay: Replay | None = None,
+        testers: Sequence[BlindTester] = (SchemaTester(),),
+        rules: GateRules | None = None,
     ) -> None:
         """Check items of `store`. Tools run by `runner`, in the sandbox of this machine unless told otherwise.
 
-        Without a `replay` that stage is not run, and nothing becomes active.
+        `testers` write tests of tools whose code they do not see. Without a `replay` that stage is not run, and
+        nothing becomes active.
         """
         runner = runner or ToolRunner(sandbox)
+        blind = BlindTests(testers)
         self._store = store
         self.stages: Sequence[Stage] = (
             SchemaStage(),
             ScanStage(),
             OwnTestsStage(runner),
+            BlindTestsStage(runner, blind),
+            MutationStage(runner, blind, rules or GateRules()),
             ReplayStage(replay),
         )
 
@@ -70,6 +91,7 @@ class Gate:
     async def admit(self, version: str) -> Admission:
         """Examine a version of the store, keep what was found, and set its status by it.
 
+        What goes into quarantine takes along what was made from it.
         Raises `UsageError` for a version that is not in the memory, is retired or in quarantine: what was turned
         away does not come back by being tried again.
         """
@@ -81,7 +103,10 @@ class Gate:
         report = await self.examine(self._store.get(version))
         after = report.status(before)
         EvidenceLog(self._store).add(list(_rows(report)))
-        self._store.set_status(version, after, reason=report.summary, author=AUTHOR)
+        if after is ItemStatus.QUARANTINED:
+            quarantine(self._store, version, reason=report.summary, author=AUTHOR)
+        else:
+            self._store.set_status(version, after, reason=report.summary, author=AUTHOR)
         return Admission(report, before, after)
 
 

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from agentgym.core.errors import ConfigError
 from agentgym.core.memory import ItemKind, MemoryItem
+from agentgym.evolution.gate.blind import BlindTests
 from agentgym.evolution.gate.forms import form_problem
+from agentgym.evolution.gate.mutation import mutation_score
 from agentgym.evolution.gate.replay import Replay
 from agentgym.evolution.gate.report import Check, Standing
 from agentgym.memory.scan import scan
-from agentgym.memory.tools.document import TESTS_FOLDER
+from agentgym.memory.tools.document import TESTS_FOLDER, contract_of
 from agentgym.memory.tools.inspecting import inspect_code
 from agentgym.memory.tools.runner import ToolRunner
 
 _LISTED = 3
 """Most problems named in a reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRules:
+    """What a tool's tests have to notice."""
+
+    mutants: int = 24
+    """Most that are tried."""
+    least_killed: float = 0.6
+    """Share of them that the tests have to notice. Not all can be: some changes make no difference."""
+
+    def __post_init__(self) -> None:
+        if self.mutants < 1 or not 0 < self.least_killed <= 1:
+            raise ConfigError(
+                f"mutants is at least 1 and least_killed above 0 and at most 1; got {self.mutants!r} and "
+                f"{self.least_killed!r}."
+            )
 
 
 class Stage(Protocol):
@@ -103,6 +124,54 @@ class OwnTestsStage(ForTools):
         if not any(path.startswith(TESTS_FOLDER) for path in item.files):
             return Check(self.name, Standing.FAILED, f"it has no test; write programs in {TESTS_FOLDER}", 0.0)
         return told_tests(self.name, await self._runner.test(item))
+
+
+class BlindTestsStage(ForTools):
+    """Tests written from the tool's description alone; the figure is the share that passes, which is to be all."""
+
+    name = "blind tests"
+
+    def __init__(self, runner: ToolRunner, blind: BlindTests) -> None:
+        self._runner = runner
+        self._blind = blind
+
+    def missing(self) -> str:
+        """Somebody to write them."""
+        return "" if self._blind.testers else "nobody to write them was given"
+
+    async def check(self, item: MemoryItem) -> Check:
+        """Pass a tool that passes them all."""
+        programs = await self._blind.of(contract_of(item))
+        if not programs:
+            names = ", ".join(tester.name for tester in self._blind.testers)
+            return Check(self.name, Standing.UNDECIDED, f"its description gives nothing to test ({names})")
+        found = told_tests(self.name, await self._runner.test(item, programs))
+        written = {path: program.decode("utf-8", "replace") for path, program in programs.items()}
+        return replace(found, details={**found.details, "programs": written})
+
+
+class MutationStage(ForTools):
+    """Whether the tests would notice a mistake; the figure is the share of mutants that they notice."""
+
+    name = "mutation"
+
+    def __init__(self, runner: ToolRunner, blind: BlindTests, rules: GateRules) -> None:
+        self._runner = runner
+        self._blind = blind
+        self._rules = rules
+
+    async def check(self, item: MemoryItem) -> Check:
+        """Pass a tool whose own and blind tests together notice the least share."""
+        own = {path: data for path, data in item.files.items() if path.startswith(TESTS_FOLDER)}
+        tests = {**own, **await self._blind.of(contract_of(item))}
+        score = await mutation_score(item, tests, self._runner, most=self._rules.mutants)
+        if score.problem:
+            return Check(self.name, Standing.UNDECIDED, f"no score: {score.problem}")
+        reason = f"{score.killed} of {score.mutants} mutants are noticed, at least {self._rules.least_killed:.0%} are to be"
+        missed = f"; unnoticed: {'; '.join(score.survivors[:_LISTED])}" if score.survivors else ""
+        standing = Standing.PASSED if score.share >= self._rules.least_killed else Standing.FAILED
+        details = {"survivors": score.survivors, "least": self._rules.least_killed}
+        return Check(self.name, standing, reason + missed, score.share, score.mutants, details)
 
 
 class ReplayStage(Always):

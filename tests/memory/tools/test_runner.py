@@ -150,3 +150,35 @@ def test_a_tool_has_its_files_and_its_kind() -> None:
         spec_of(MemoryItem(ItemKind.TOOL, "twice", "Doubles.", ""))
     with pytest.raises(UsageError, match="is no tool"):
         spec_of(MemoryItem(ItemKind.SKILL, "twice", "Doubles.", ""))
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        ("import os\nos._exit(0)\ndef run(args): pass\n", "ended the process before it was tested"),
+        ("import sys\nsys.exit()\ndef run(args): pass\n", "was ended with None"),
+        ("import os\ndef run(args):\n    os._exit(0)\n", "ended the process before it was tested"),
+        ("print('0' * 32)\ndef run(args): raise SystemExit\n", "was ended with None"),
+    ],
+)
+def test_a_tool_that_ends_the_process_has_passed_nothing(code: str, problem: str) -> None:
+    (told,) = asyncio.run(RUNNER.test(tool_item(SPEC, code, TESTS))).values()
+    assert problem in told
+
+
+def test_tests_in_the_usual_forms_are_run() -> None:
+    functions = "import tool\ndef test_it(): assert tool.run({'x': 1}) == {'twice': %d}\ndef test_of(what): assert 0\n"
+    cases = (
+        "import tool, unittest\nclass It(unittest.TestCase):\n"
+        "    def test_it(self): self.assertEqual(tool.run({'x': 1}), {'twice': %d})\n"
+        "if __name__ == '__main__': unittest.main()\n"
+    )
+    right = {"a.py": functions % 2, "b.py": cases % 2}
+    wrong = {"c.py": functions % 3, "d.py": cases % 3}
+    found = asyncio.run(RUNNER.test(tool_item(SPEC, TWICE, {**right, **wrong})))
+    assert [bool(problem) for _, problem in sorted(found.items())] == [False, False, True, True]
+    everything = {path: text.encode() for path, text in right.items()}
+    assert asyncio.run(RUNNER.test_together(tool_item(SPEC, TWICE), everything)) == ""
+    everything["z.py"] = b"raise RuntimeError('the last')"
+    told = asyncio.run(RUNNER.test_together(tool_item(SPEC, TWICE), everything))
+    assert told == "a.py, b.py, z.py failed: RuntimeError: the last"
