@@ -6,7 +6,7 @@ their leading space, so text-game names such as "cabinet 3" become " cabinet" + 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedToken
 from agentgym.core.errors import CheckpointError, ConfigError
 from agentgym.core.message import Message
 from agentgym.core.tool import ToolSpec
-from agentgym.policies.tool_calls import dump_json, write_call
+from agentgym.policies.tool_calls import write_call
 
 END_OF_TURN = "<|end|>"
 PADDING = "<|pad|>"
@@ -27,9 +27,17 @@ MIN_VOCAB_SIZE = len(SPECIAL_TOKENS) + 256
 """Special tokens and one token for each byte, so that every text can be written."""
 
 # Each message opens with its role and closes with the end-of-turn token: a longer conversation always
-# starts with the text of the shorter one. Calls are written as `agentgym.policies.tool_calls` reads them.
+# starts with the text of the shorter one. Calls are written as `agentgym.policies.tool_calls` reads them. Tools are
+# offered in a line each, as `write_tool` has it: their JSON is several times as long, and a small model has to learn to
+# look past all that stands before what it copies from.
 CHAT_TEMPLATE = (
-    "{% if tools %}{{ '<|tool|>' + tools | tojson + '<|end|>' }}{% endif %}"
+    "{% if tools %}{{ '<|tool|>' }}"
+    "{% for tool in tools %}"
+    "{% set arguments = tool.function.parameters.properties %}"
+    "{{ tool.function.name + '(' + (arguments if arguments is mapping else {}) | join(', ') + ') ' }}"
+    "{{ tool.function.description + '\n' }}"
+    "{% endfor %}"
+    "{{ '<|end|>' }}{% endif %}"
     "{% for message in messages %}"
     "{{ '<|' + message.role + '|>' + message.content }}"
     "{% for call in message.tool_calls or [] %}"
@@ -48,7 +56,7 @@ def render_plain(messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) ->
     >>> render_plain([Message("user", "Look.")])
     '<|user|>Look.<|end|><|assistant|>'
     """
-    offered = f"<|tool|>{dump_json([tool.to_openai() for tool in tools])}<|end|>" if tools else ""
+    offered = f"<|tool|>{''.join(map(write_tool, tools))}<|end|>" if tools else ""
     said = [
         f"<|{message.role}|>{message.content}{_calls(message) if message.tool_calls else ''}<|end|>"
         for message in messages
@@ -56,15 +64,31 @@ def render_plain(messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) ->
     return f"{offered}{''.join(said)}<|assistant|>"
 
 
+def write_tool(tool: ToolSpec) -> str:
+    """Return the line that offers a tool: its name, the names of its arguments, and what it does.
+
+    >>> write_tool(ToolSpec("look", "Look at a thing.", {"type": "object", "properties": {"at": {"type": "string"}}}))
+    'look(at) Look at a thing.\\n'
+    """
+    arguments = tool.input_schema.get("properties")
+    names: list[str] = list(arguments) if isinstance(arguments, Mapping) else []  # pyright: ignore[reportUnknownArgumentType]
+    return f"{tool.name}({', '.join(names)}) {tool.description}\n"
+
+
 def _calls(message: Message) -> str:
     return "".join(map(write_call, message.tool_calls))
 
 
-_PIECES = r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+_PIECES = r" ?\p{{L}}+| ?\p{{N}}{numbers}| ?[^\s\p{{L}}\p{{N}}]+|\s+(?!\S)|\s+"
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    texts: Iterable[str], vocab_size: int = 1024, *, single_digits: bool = False
+) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE on `texts`; the same texts give the same tokenizer.
+
+    With `single_digits` every digit is a token, as Qwen and Llama 2 have it: a number that was never seen can be
+    copied then. Otherwise frequent numbers become one token.
 
     The vocabulary is smaller than `vocab_size` where the texts hold no more pairs to merge. Raises
     `ConfigError` for a `vocab_size` under `MIN_VOCAB_SIZE`.
@@ -74,10 +98,11 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> PreTrainedT
             f"vocab_size must be at least {MIN_VOCAB_SIZE} (256 bytes and {len(SPECIAL_TOKENS)} special "
             f"tokens), got {vocab_size}."
         )
+    pieces = _PIECES.format(numbers="" if single_digits else "+")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
+            pre_tokenizers.Split(Regex(pieces), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

@@ -150,7 +150,12 @@ def play_demonstrations(recipe: Recipe, section: WarmStartSection, progress: Pro
                 break
             seed = derive_seed(recipe.seed, "demonstration", number)
             played = demonstrate(
-                env, tasks[int(index)], noise=section.noise, seed=seed, max_turns=recipe.environment.max_turns
+                env,
+                tasks[int(index)],
+                noise=section.noise,
+                seed=seed,
+                max_turns=recipe.environment.max_turns,
+                only_solved=section.only_solved,
             )
             if played is not None:
                 found.append(played)
@@ -167,8 +172,10 @@ def _from_scratch(
     recipe: Recipe, section: ScratchModel, demonstrations: Sequence[Demonstration]
 ) -> LoadedModel:
     texts = [text for played in demonstrations for text in played.texts]
-    tokenizer: PreTrainedTokenizerBase = train_tokenizer(texts, section.vocab_size)
-    sizes = section.model_dump(exclude={"vocab_size"})
+    tokenizer: PreTrainedTokenizerBase = train_tokenizer(
+        texts, section.vocab_size, single_digits=section.single_digits
+    )
+    sizes = section.model_dump(exclude={"vocab_size", "single_digits"})
     model: PreTrainedModel = make_model(
         ModelConfig(**sizes),
         tokenizer,

@@ -20,7 +20,8 @@ from agentgym.core.task import Task
 from agentgym.core.tool import ToolSpec
 from agentgym.core.trace import Episode
 from agentgym.policies.rendering import ChatRenderer, Exchange
-from agentgym.policies.tool_calls import dump_json, parse_answer
+from agentgym.policies.tokenizer import write_tool
+from agentgym.policies.tool_calls import parse_answer
 from agentgym.rollout.collect import EpisodePlan, collect
 
 
@@ -38,19 +39,18 @@ class Demonstration:
     @property
     def texts(self) -> tuple[str, ...]:
         """What there is to read in it: the tools, the observations, then the actions as they stand in answers."""
-        offered = [dump_json(tool.to_openai()) for tool in self.tools]
-        return (*offered, *self.observations, *map(write_action, self.actions))
+        return (*map(write_tool, self.tools), *self.observations, *map(write_action, self.actions))
 
 
 def demonstrate(
-    env: AgentEnv, task: Task, *, noise: float, seed: int, max_turns: int
+    env: AgentEnv, task: Task, *, noise: float, seed: int, max_turns: int, only_solved: bool = True
 ) -> Demonstration | None:
     """Play `task` by the oracle, straying with probability `noise`.
 
     A stray action is one that was admissible at some point of the episode so far: often it changes where
     the oracle goes on from, sometimes it is invalid by now, so that demonstrations show recovery from both.
 
-    Returns None where the task is not solved within `max_turns`. Raises `UsageError` where the
+    Returns None where the task is not solved within `max_turns`, and `only_solved` is asked for. Raises `UsageError` where the
     environment has no oracle.
     """
     random = np.random.default_rng(seed)
@@ -71,13 +71,11 @@ def demonstrate(
         observations.append(str(observation))
         actions.append(choice)
         expert.append(not stray)
-        if info["success"]:
-            return Demonstration(
-                task, seed, tuple(observations), tuple(actions), tuple(expert), tuple(env.tools)
-            )
-        if terminated or truncated:
+        if info["success"] or terminated or truncated:
             break
-    return None
+    if only_solved and not info["success"]:
+        return None
+    return Demonstration(task, seed, tuple(observations), tuple(actions), tuple(expert), tuple(env.tools))
 
 
 def _random_action(known: Sequence[Action], random: np.random.Generator) -> Action:

@@ -30,6 +30,8 @@ class ScratchModel(Settings):
     """A Qwen3-shaped model with random weights, and its own tokenizer trained on the demonstrations."""
 
     vocab_size: int = Field(default=1024, ge=300)
+    single_digits: bool = False
+    """Every digit a token: for worlds of many numbers, which have to be copied. Few numbers do better as one token each."""
     hidden_size: int = Field(default=128, ge=8)
     layers: int = Field(default=3, ge=1)
     heads: int = Field(default=4, ge=1)
@@ -71,6 +73,9 @@ class WarmStartSection(Settings):
     noise: float = Field(default=0.2, ge=0, lt=1)
     """Probability that a demonstration takes a random action, from which the oracle then recovers; the
     random actions are not trained on."""
+    only_solved: bool = True
+    """Leave out demonstrations that did not solve their task. Turn it off where the expert errs, and reinforcement is
+    to find out what pays."""
     epochs: int = Field(default=10, ge=1)
     lr: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)

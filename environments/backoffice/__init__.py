@@ -27,10 +27,13 @@ class BackofficeSpec:
         max_steps: int = 60,
         voice: Voice | None = None,
         render_mode: str | None = None,
+        expert: str = "careful",
     ) -> BackofficeEnv:
         """Build an environment; see `BackofficeSuite` and `BackofficeEnv` for the options."""
         suite = self.suite(difficulty=difficulty, domains=domains)
-        return BackofficeEnv(suite, split, max_steps=max_steps, voice=voice, render_mode=render_mode)
+        return BackofficeEnv(
+            suite, split, max_steps=max_steps, voice=voice, render_mode=render_mode, expert=expert
+        )
 
     def suite(
         self, *, difficulty: str | None = None, domains: Iterable[str] | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 from agentgym.core.choosing import chosen_task, fitting
 from agentgym.core.env import AgentEnv, Stepping, StepResult
-from agentgym.core.errors import StepError, UsageError
+from agentgym.core.errors import StepError, UnknownNameError, UsageError
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task
 from agentgym.core.tool import ToolCall
@@ -33,7 +33,8 @@ class BackofficeEnv(AgentEnv):
     the user answers to a `reply`. What cannot be done is an observation that begins with `Error:` and says which
     argument was wrong and what was expected. The episode ends when the user goes: reward 1.0 where the database is as
     the policy wants it and all that was asked for has been told, 0.0 otherwise and on every other step; or after
-    `max_steps` steps. `voice` puts the user's lines in other words; what loses or adds a figure is said as the script has
+    `max_steps` steps. `expert` says whose play `oracle` gives: `careful` solves every task, `hasty` looks nothing up on
+    most of them. `voice` puts the user's lines in other words; what loses or adds a figure is said as the script has
     it.
     """
 
@@ -47,9 +48,12 @@ class BackofficeEnv(AgentEnv):
         max_steps: int = 60,
         voice: Voice | None = None,
         render_mode: str | None = None,
+        expert: str = "careful",
     ) -> None:
         if max_steps < 1:
             raise UsageError(f"max_steps must be at least 1, got {max_steps}.")
+        if expert not in oracle.EXPERTS:
+            raise UnknownNameError("expert", expert, oracle.EXPERTS)
         if render_mode not in (None, "ansi"):
             raise UsageError(f"render_mode must be 'ansi' or None, got {render_mode!r}.")
         if not (voice is None or callable(voice)):
@@ -61,6 +65,7 @@ class BackofficeEnv(AgentEnv):
         self.split = split
         self.max_steps = max_steps
         self.render_mode = render_mode
+        self.expert = expert
         self._voice = voice
         if voice is not None:  # a model takes its time
             self.stepping = Stepping.THREAD
@@ -167,7 +172,8 @@ class BackofficeEnv(AgentEnv):
     def oracle(self) -> ToolCall | None:
         """Return the expert's next call; None when the user has gone."""
         counter = self._playing()
-        found = oracle.next_call(counter.script, counter.user, counter.changed, counter.looked_up)
+        guess = oracle.guess_of(self.expert, self.task)
+        found = oracle.next_call(counter.script, counter.user, counter.changed, counter.looked_up, guess)
         return None if found is None else counter.tools.translate(found)
 
     # --- helpers ------------------------------------------------------------------------------------

@@ -94,8 +94,7 @@ def test_tools_calls_and_results_are_rendered() -> None:
         [ToolSpec("search", "Look something up.")],
     )
     assert text == (
-        '<|tool|>[{"type": "function", "function": {"name": "search", "description": "Look something up.", '
-        '"parameters": {"type": "object", "properties": {}}}}]<|end|><|user|>find<|end|>'
+        "<|tool|>search() Look something up.\n<|end|><|user|>find<|end|>"
         '<|assistant|>Well.<tool_call>{"name": "search", "arguments": {"query": "mug"}}</tool_call><|end|>'
         "<|tool|>none<|end|><|assistant|>"
     )
@@ -142,3 +141,9 @@ def test_tokenizer_without_chat_template_is_refused(tmp_path: Path) -> None:
     plain.save_pretrained(str(tmp_path))
     with pytest.raises(CheckpointError, match="no chat template"):
         load_tokenizer(tmp_path)
+
+
+def test_single_digits_copy_numbers_never_seen() -> None:
+    tokenizer = train_tokenizer(TEXTS, 330, single_digits=True)
+    assert tokenizer.tokenize("mug 12907")[-5:] == ["Ġ1", "2", "9", "0", "7"]
+    assert TOKENIZER.tokenize("mug 12")[-1] == "Ġ12"

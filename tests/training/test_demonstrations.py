@@ -77,3 +77,18 @@ def test_a_warm_start_lowers_the_loss(train_on: str) -> None:
     )
     assert len(losses) > 10
     assert last < 0.7 * losses[0]
+
+
+def test_an_expert_that_errs_is_shown_only_where_that_is_asked_for() -> None:
+    env = agentgym.make("backoffice", difficulty="easy", domains=["retail"], expert="hasty")
+    tasks = env.suite.tasks("train")[:20]
+
+    def shown(only_solved: bool) -> list[Demonstration | None]:
+        return [
+            demonstrate(env, task, noise=0.0, seed=0, max_turns=8, only_solved=only_solved) for task in tasks
+        ]
+
+    every, solved = shown(False), shown(True)
+    assert None not in every
+    assert 0 < sum(played is not None for played in solved) < 20
+    assert all(one in (None, other) for one, other in zip(solved, every, strict=True))
