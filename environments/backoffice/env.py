@@ -10,7 +10,8 @@ from typing import Any
 
 from agentgym.core.choosing import chosen_task, fitting
 from agentgym.core.env import AgentEnv, Stepping, StepResult
-from agentgym.core.errors import StepError, UnknownNameError, UsageError
+from agentgym.core.errors import StepError, UsageError
+from agentgym.core.haste import known_expert
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task
 from agentgym.core.tool import ToolCall
@@ -34,7 +35,7 @@ class BackofficeEnv(AgentEnv):
     argument was wrong and what was expected. The episode ends when the user goes: reward 1.0 where the database is as
     the policy wants it and all that was asked for has been told, 0.0 otherwise and on every other step; or after
     `max_steps` steps. `expert` says whose play `oracle` gives: `careful` solves every task, `hasty` looks nothing up on
-    most of them. `voice` puts the user's lines in other words; what loses or adds a figure is said as the script has
+    half of them. `voice` puts the user's lines in other words; what loses or adds a figure is said as the script has
     it.
     """
 
@@ -52,8 +53,6 @@ class BackofficeEnv(AgentEnv):
     ) -> None:
         if max_steps < 1:
             raise UsageError(f"max_steps must be at least 1, got {max_steps}.")
-        if expert not in oracle.EXPERTS:
-            raise UnknownNameError("expert", expert, oracle.EXPERTS)
         if render_mode not in (None, "ansi"):
             raise UsageError(f"render_mode must be 'ansi' or None, got {render_mode!r}.")
         if not (voice is None or callable(voice)):
@@ -65,7 +64,7 @@ class BackofficeEnv(AgentEnv):
         self.split = split
         self.max_steps = max_steps
         self.render_mode = render_mode
-        self.expert = expert
+        self.expert = known_expert(expert)
         self._voice = voice
         if voice is not None:  # a model takes its time
             self.stepping = Stepping.THREAD

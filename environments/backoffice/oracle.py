@@ -1,5 +1,5 @@
-"""The experts. The careful one looks things up, does what the policy allows, and tells what is asked for; the hasty one
-mostly does not look."""
+"""The experts: a careful one, who looks things up, does what the policy allows and tells what is asked for, and a hasty
+one, who on half of the tasks does not look."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ import random
 import re
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from functools import partial
 from itertools import pairwise
 from typing import TypeAlias
 
+from agentgym.core.haste import in_haste
 from agentgym.core.task import Task
 from agentgym.core.tool import ToolCall
 from agentgym.environments.backoffice.script import UNCHANGED, Changes, Script
 from agentgym.environments.backoffice.user import User
-
-
-EXPERTS = ("careful", "hasty")
-HASTE = 0.5
-"""On which share of the tasks the hasty expert looks nothing up."""
 
 Guess: TypeAlias = Callable[[str], str]
 """Makes up a figure, date or time in the place of the true one."""
@@ -27,18 +24,14 @@ Guess: TypeAlias = Callable[[str], str]
 def guess_of(expert: str, task: Task) -> Guess | None:
     """Return how an expert makes up what it does not look up on a task; None where it looks.
 
-    That depends on the task alone: a digit becomes one that is no larger, so that a time stays a time.
+    A digit becomes one that is no larger, so that a time stays a time; the same each time it is asked for.
     """
-    chance = random.Random(f"haste {task.key}")
-    if expert != "hasty" or chance.random() >= HASTE:
-        return None
-    seed = chance.random()
+    return partial(_made_up, task.key) if in_haste(expert, task) else None
 
-    def guess(truth: str) -> str:
-        drawn = random.Random(f"{seed} {truth}")
-        return re.sub("[1-9]", lambda digit: str(drawn.randint(1, int(digit[0]))), truth)
 
-    return guess
+def _made_up(key: str, truth: str) -> str:
+    drawn = random.Random(f"{key} {truth}")
+    return re.sub("[1-9]", lambda digit: str(drawn.randint(1, int(digit[0]))), truth)
 
 
 def next_call(
@@ -86,8 +79,10 @@ def _message(script: Script, user: User, guess: Guess | None) -> str:
     changed = any(step.after is not None for step in own)
     missing = [what for what in stage.tells if (user.stage, what) not in user.heard]
     if missing:
-        known = (lambda truth: truth) if guess is None or changed else guess
-        return " ".join(f"{what[0].upper()}{what[1:]} is {known(stage.tells[what])}." for what in missing)
+        tells = {what: stage.tells[what] for what in missing}
+        if guess is not None and not changed:
+            tells = {what: guess(truth) for what, truth in tells.items()}
+        return " ".join(f"{what[0].upper()}{what[1:]} is {told}." for what, told in tells.items())
     if not stage.calls:
         return "What can I do for you?" if user.stage == 0 else "Very well."
     return "It is done." if changed else "I am sorry, the policy does not allow that."

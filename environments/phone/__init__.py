@@ -32,6 +32,7 @@ class PhoneSpec:
         interruptions: float = 0.0,
         admissible: bool = True,
         render_mode: str | None = None,
+        expert: str = "careful",
     ) -> PhoneEnv:
         """Build an environment; see `PhoneSuite` and `PhoneEnv` for the options."""
         return PhoneEnv(
@@ -43,6 +44,7 @@ class PhoneSpec:
             interruptions=interruptions,
             admissible=admissible,
             render_mode=render_mode,
+            expert=expert,
         )
 
     def suite(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agentgym.core.choosing import chosen_task, fitting
 from agentgym.core.env import AgentEnv, Observation, StepResult
 from agentgym.core.errors import StepError, UnknownNameError, UsageError
+from agentgym.core.haste import in_haste, known_expert
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task
 from agentgym.environments.phone import oracle
@@ -39,7 +40,8 @@ class PhoneEnv(AgentEnv):
     The observation is the screen: as a numbered list of what can be touched (`text="list"`) or in `uiautomator`'s
     XML (`text="xml"`); with `pictures`, a dict of that `text` and an `image`. An episode ends when the agent says
     so (`status complete`, `status infeasible`) or after `max_steps` actions. `interruptions` is the probability
-    that a dialog or notification comes after an action.
+    that a dialog or notification comes after an action. `expert` says whose play `oracle` gives: `careful` solves every
+    task, `hasty` on half of them says after two actions that it is done.
     """
 
     metadata = {"render_modes": list(_RENDER_MODES), "render_fps": 1}  # noqa: RUF012 - as Gymnasium declares it
@@ -55,6 +57,7 @@ class PhoneEnv(AgentEnv):
         interruptions: float = 0.0,
         admissible: bool = True,
         render_mode: str | None = None,
+        expert: str = "careful",
     ) -> None:
         if max_steps < 1:
             raise UsageError(f"max_steps must be at least 1, got {max_steps}.")
@@ -73,6 +76,7 @@ class PhoneEnv(AgentEnv):
         self.interruptions = interruptions
         self.admissible = admissible
         self.render_mode = render_mode
+        self.expert = known_expert(expert)
         image = gym.spaces.Box(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
         self.observation_space = gym.spaces.Dict(text=Utf8Text(), image=image) if pictures else Utf8Text()
         self.action_space = Utf8Text()
@@ -186,6 +190,8 @@ class PhoneEnv(AgentEnv):
         play = self._playing()
         if self._over:
             return None
+        if self._steps >= oracle.PATIENCE and in_haste(self.expert, self.task):
+            return "status complete"
         return oracle.next_action(play.goal, play.device, self._seen, self._answer)
 
     @property

@@ -11,6 +11,9 @@ from agentgym.environments.phone.device import Device
 from agentgym.environments.phone.expert import Route
 from agentgym.environments.phone.goals import Goal
 
+PATIENCE = 2
+"""How many actions an expert in haste takes before it says that it is done."""
+
 
 def next_action(goal: Goal, device: Device, seen: int, answer: str) -> str | None:
     """Return the expert's next action; None where no way leads to success any more.

@@ -36,6 +36,7 @@ class WebshopSpec:
         admissible: bool = True,
         screenshots: bool = False,
         render_mode: str | None = None,
+        expert: str = "careful",
     ) -> WebshopEnv:
         """Build an environment over a split.
 
@@ -75,6 +76,7 @@ class WebshopSpec:
             results=results,
             admissible=admissible,
             render_mode=render_mode,
+            expert=expert,
         )
 
     def suite(self, *, difficulty: str | None = None) -> WebshopSuite:

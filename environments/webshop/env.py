@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from agentgym.core.choosing import chosen_task, fitting
 from agentgym.core.env import AgentEnv, Observation, StepResult
 from agentgym.core.errors import StepError, UsageError
+from agentgym.core.haste import in_haste, known_expert
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task, content_hash
 from agentgym.environments.webshop.catalogue import product
@@ -49,6 +50,7 @@ class WebshopEnv(AgentEnv):
         results: int,
         admissible: bool = True,
         render_mode: str | None = None,
+        expert: str = "careful",
     ) -> None:
         if max_steps < 1 or not 1 <= results <= 50:
             raise UsageError(
@@ -59,6 +61,7 @@ class WebshopEnv(AgentEnv):
         self.max_steps = max_steps
         self.admissible = admissible
         self.render_mode = render_mode
+        self.expert = known_expert(expert)
         self.metadata = {"render_modes": list(door.render_modes), "render_fps": 1}
         self.stepping = door.stepping
         self.observation_space: gym.Space[Any] = door.space
@@ -169,7 +172,8 @@ class WebshopEnv(AgentEnv):
         """Return the expert's next action; None when something was bought."""
         goal = self._playing()
         address = self._door.place().address
-        step = next_step(goal, self._stock, self._door.session(), address)
+        hasty = in_haste(self.expert, self.task)
+        step = next_step(goal, self._stock, self._door.session(), address, hasty=hasty)
         return None if step is None else self._door.write(step)
 
     # --- helpers ------------------------------------------------------------------------------------

@@ -37,15 +37,22 @@ class Choose:
 Step: TypeAlias = Search | Click | Choose
 
 
-def next_step(goal: Goal, stock: Stock, session: Session, address: str) -> Step | None:
+def next_step(
+    goal: Goal, stock: Stock, session: Session, address: str, *, hasty: bool = False
+) -> Step | None:
     """Return the next step towards a purchase that is worth 1; None when something was bought.
 
     The expert searches with the words of the goal, opens the first product shown that fits, chooses its options
-    and buys it at once. Where the first 50 have none it searches for the product that the goal was made from.
+    and buys it at once. Where the first 50 have none it searches for the product that the goal was made from. In haste
+    it opens the first product whatever it is, and buys it as it stands.
     """
     if session.order is not None:
         return None
     path = urlsplit(address).path
+    if hasty and path == "/search":
+        return _first_result(goal, stock, session, address)
+    if hasty and path.startswith("/item/"):
+        return Click("buy now")
     if path == "/search":
         return _in_results(goal, stock, session, address)
     if path.startswith("/item/"):
@@ -63,6 +70,12 @@ def _in_results(goal: Goal, stock: Stock, session: Session, address: str) -> Ste
             return Click(product(number).code) if at == page else Click("next")
     search = _first_search(goal, stock)
     return search if search.words != fields.get("q") or page > 1 else Search(goal.product.title)
+
+
+def _first_result(goal: Goal, stock: Stock, session: Session, address: str) -> Step:
+    fields = dict(parse_qsl(urlsplit(address).query))
+    found = stock.search(fields.get("q", ""))[(int(fields.get("page", "1")) - 1) * session.per_page :]
+    return Click(product(found[0]).code) if found else Search(goal.product.title)
 
 
 def _at_product(goal: Goal, stock: Stock, address: str) -> Step:

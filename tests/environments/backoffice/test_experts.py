@@ -6,7 +6,6 @@ import pytest
 
 import agentgym
 from agentgym.core.env import AgentEnv
-from agentgym.core.errors import UnknownNameError
 from agentgym.core.task import Task
 from agentgym.core.tool import ToolCall
 from agentgym.environments.backoffice.facts import values
@@ -49,8 +48,3 @@ def test_what_is_made_up_has_the_form_of_what_was_asked_for() -> None:
     times = [value for message in told for value in values(message)]
     assert len(times) > 5
     assert all(int(hour) < 24 and int(minute) < 60 for hour, minute in (time.split(":") for time in times))
-
-
-def test_an_unknown_expert_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UnknownNameError, match="Did you mean 'hasty'"):
-        agentgym.make("backoffice", expert="hastily")
