@@ -11,10 +11,12 @@ from typing import Any, Protocol
 from agentgym.core.choosing import chosen_task, fitting
 from agentgym.core.env import AgentEnv, StepResult
 from agentgym.core.errors import StepError, UnknownNameError, UsageError
+from agentgym.core.facts import Facts
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task, TaskSuite
 from agentgym.environments.household import oracle, search
 from agentgym.environments.household.engine import Engine
+from agentgym.environments.household.facts import facts_of
 from agentgym.environments.household.world import World
 
 _MAGIC = b"agentgym household 1\n"
@@ -164,6 +166,10 @@ class HouseholdEnv(AgentEnv):
         if self.expert == "searcher":
             return search.next_command(self._playing(), self._seen)
         return oracle.next_command(self._playing())
+
+    def facts(self) -> Facts:
+        """Return everything that holds in the game, seen or not; see `agentgym.core.facts`."""
+        return facts_of(self._playing())
 
     # --- helpers ------------------------------------------------------------------------------------
 
