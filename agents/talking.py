@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias, TypedDict, Unpack
+from copy import copy
+from typing import Any, NamedTuple, Self, TypeAlias, TypedDict, Unpack
 
 from agentgym.agents.conversation import Conversation, History, Voice
 from agentgym.agents.pictures import pictures
@@ -75,6 +76,12 @@ class TalkingAgent(ABC):
     def name(self) -> str:
         """For listings and records."""
         return self._name
+
+    def with_memory(self, memory: Memory | None) -> Self:
+        """Return the same agent around the same policy with another memory."""
+        other = copy(self)
+        other.memory = memory
+        return other
 
     @abstractmethod
     def start(self, start: EpisodeStart) -> AgentSession:

@@ -22,6 +22,7 @@ from agentgym.cli.evaluation import evaluate
 from agentgym.cli.gateway import gateway
 from agentgym.cli.judging import compare, leaderboard, power
 from agentgym.cli.mcp import mcp
+from agentgym.cli.memory import app as memory
 from agentgym.cli.recipes import app as recipes
 from agentgym.cli.replay import replay
 from agentgym.cli.saved import export, rescore
@@ -45,6 +46,7 @@ app.command(name="eval")(evaluate)
 for command in (compare, power, leaderboard, export, rescore, view):
     app.command()(command)
 app.add_typer(recipes, name="recipes")
+app.add_typer(memory, name="memory")
 app.add_typer(bench, name="bench")
 app.add_typer(init, name="init")
 

@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 
 from agentgym.cli.main import main
+from agentgym.core.memory import ItemKind, ItemStatus, Link, MemoryItem, Provenance, Relation
+from agentgym.memory.skills.folder import write_skill
+from agentgym.memory.store.store import MemoryStore
 from agentgym.training.recipe import load_recipe
 from agentgym.training.run import Run
 from agentgym.training.trainer import Trainer
 from tests.cli.driver import Cli, Done
+from tests.evolution.gate.tools import bill_splitter
 from tests.training.test_trainer import TINY
 
 
@@ -58,3 +62,20 @@ def run(reference: Run, tmp_path: Path) -> Run:
 def tiny() -> list[str]:
     """The options that make a training command take seconds."""
     return [part for setting in TINY for part in ("--set", setting)]
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    """A memory in the working directory of `cli`, and a folder of skills beside it."""
+    with MemoryStore(tmp_path / "memory.db") as store:
+        text = "Look on open places first."
+        skill = MemoryItem(ItemKind.SKILL, "find-things", "Where to look for things.", text)
+        made = store.put(skill)
+        warning = MemoryItem(ItemKind.PRINCIPLE, "old-habits", "Do as before.", "Do as before.", "team")
+        old = store.put(warning, Provenance(links=(Link(Relation.CONTEXT, made),)))
+        store.set_status(old, ItemStatus.RETIRED, reason="it did nothing")
+        store.put(bill_splitter())
+    write_skill(
+        MemoryItem(ItemKind.SKILL, "wash-things", "How to wash.", "Use the sink."), tmp_path / "skills"
+    )
+    return tmp_path / "memory.db"

@@ -17,11 +17,15 @@ COMMANDS = [
     *("quickstart", "envs", "play", "check", "replay", "train", "gateway", "serve", "mcp", "doctor"),
     *("eval", "compare", "power", "leaderboard", "export", "rescore", "view"),
 ]
-GROUPS = ["recipes", "bench", "init"]
+GROUPS = ["recipes", "memory", "bench", "init"]
 NESTED = [
     "recipes",
     "recipes show",
     "recipes parts",
+    *(
+        f"memory {name}"
+        for name in ("list", "show", "gate", "retire", "quarantine", "restore", "export", "import")
+    ),
     "bench objectives",
     "init env",
     "init agent",
@@ -74,6 +78,8 @@ def test_the_example_runs(command: str, cli: Cli, tiny: list[str], request: pyte
     """As printed, with a recipe made tiny by `--set` where a model is trained."""
     if command in ("replay", "compare", "leaderboard", "export"):
         request.getfixturevalue("run")  # the run that its example names
+    if command.startswith("memory"):
+        request.getfixturevalue("library")
     if command == "rescore":
         assert cli("eval", "household", "--policy", "oracle", "--limit", "2", "--name", "good").code == 0
     words = example(cli(*command.split(), "--help").out)
@@ -99,6 +105,14 @@ def test_the_example_runs(command: str, cli: Cli, tiny: list[str], request: pyte
         "recipes": "gigpo",
         "recipes show": "gamma = 1.0",
         "recipes parts": "ppo",
+        "memory list": "find-things",
+        "memory show": "Look on open places first.",
+        "memory gate": "candidate -> shadow",
+        "memory retire": "retired",
+        "memory quarantine": "quarantined",
+        "memory restore": "candidate",
+        "memory export": "Written: shared/find-things.",
+        "memory import": "skill wash-things",
         "init env": "agentgym check my_world",
         "init agent": "agent.kind=my_agent",
         "init recipe": "agentgym train my_recipe.toml",
