@@ -5,35 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache
-from typing import Any
 
-from docker import DockerClient
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import DockerException
 from docker.models.containers import Container
-from docker.types import LogConfig, Ulimit
 
 from agentgym.core.errors import UsageError
-from agentgym.core.sandbox import MEBIBYTE, WORK, SandboxSpec
+from agentgym.core.sandbox import WORK, SandboxSpec
 from agentgym.sandboxes.box import Box, fault
 from agentgym.sandboxes.cgroups import Cgroup
-from agentgym.sandboxes.daemon import connect, labels, reap, told
+from agentgym.sandboxes.containers import listener_in, make_container, remove_container
+from agentgym.sandboxes.daemon import connect, told
 from agentgym.sandboxes.execs import Exec
-from agentgym.sandboxes.imaging import sandbox_image
+from agentgym.sandboxes.proxy import Proxy
 
-_FIRST = """
-command -v perl >/dev/null && exec perl -e '$SIG{CHLD} = "IGNORE"; $SIG{USR1} = sub { kill "KILL", -1 }; sleep while 1'
-trap 'kill -KILL -1' USR1
-while :; do read -r _; done
-"""
-"""The container's first process, which programs inside cannot kill. It kills all others when told to from outside,
-which takes no new process, so that a box that has used up its pids can still be cleared; with perl, which Debian
-always has, it also frees the pids of processes whose parents are gone."""
 _SWEEP = ("sh", "-c", "kill -KILL -1; :")
-_OWN_PROCESSES = 3
 _ATTEMPTS = 100
 _PAUSE_S = 0.02
-_BYTES_PER_FILE = 8192
 
 
 class DockerSandbox(Box):
@@ -48,7 +35,8 @@ class DockerSandbox(Box):
     - A program that catches SIGXCPU and is killed a second later is not told from one that killed itself.
     - `usage` and `KilledBy.MEMORY` need a daemon on this machine whose control groups can be read.
     - The kernel is the host's, and whoever may use the daemon is root on it: so is whoever breaks out through it.
-      Network `allowlist` is refused.
+    - An allow-list needs a daemon on this machine. It knows hosts and ports, not what is asked of them: other sites
+      that an allowed host serves can be reached.
     """
 
     backend = "docker"
@@ -57,25 +45,28 @@ class DockerSandbox(Box):
         super().__init__(spec)
         self._container: Container | None = None
         self._cgroup: Cgroup | None = None
+        self._proxy: Proxy | None = None
         self._running: set[Exec] = set()
         self._gate = asyncio.Lock()
 
     async def open(self) -> None:
         """Make the box and start it. Raises `UsageError` where no daemon, or no such image, is to be had."""
-        if self._spec.network != "none":
-            raise UsageError(
-                "The docker sandbox has no network but its own loopback: it cannot keep an allow-list. Use "
-                "network='none', and let the host fetch what a program needs."
-            )
-        making = asyncio.create_task(asyncio.to_thread(_made, self._spec))
+        making = asyncio.create_task(asyncio.to_thread(make_container, self._spec))
         try:
             made = await asyncio.shield(making)
         except asyncio.CancelledError:  # a thread cannot be stopped: what it makes is removed
             with suppress(Exception):
-                await asyncio.to_thread(_removed, await making)
+                await asyncio.to_thread(remove_container, await making)
             raise
         self._container = made
         self._cgroup = Cgroup.found(int(made.attrs["State"]["Pid"]), str(made.id))
+        if self._spec.network == "allowlist":
+            try:
+                self._proxy = Proxy(self._spec.allowed_hosts)
+                await self._proxy.open(await asyncio.to_thread(listener_in, made))
+            except BaseException:
+                await self.close()
+                raise
 
     async def start(self, argv: Sequence[str]) -> Exec:
         """Start a program."""
@@ -92,8 +83,11 @@ class DockerSandbox(Box):
     async def close(self) -> None:
         """End everything in the box and remove it."""
         container, self._container = self._container, None
+        if self._proxy is not None:
+            await self._proxy.close()
+            self._proxy = None
         if container is not None:
-            await asyncio.shield(asyncio.to_thread(_removed, container))
+            await asyncio.shield(asyncio.to_thread(remove_container, container))
         await self._close_shells()
 
     async def _started(self, argv: Sequence[str]) -> Exec:
@@ -156,82 +150,6 @@ class DockerSandbox(Box):
         with told("killing what runs in a container"):
             if self._container is not None:
                 self._container.kill(signal="SIGUSR1")
-
-
-@cache
-def _cleared(client: DockerClient) -> None:
-    """Remove what dead processes left, once in this one."""
-    with told("removing what dead runs left"):
-        reap(client)
-
-
-def _made(spec: SandboxSpec) -> Container:
-    client = connect()
-    _cleared(client)
-    image = spec.image or sandbox_image(client)
-    with told("making a container"):
-        try:
-            container = client.containers.create(image, **_settings(spec))
-        except ImageNotFound:
-            raise UsageError(
-                f"Docker has no image {image!r}; pull it, or build it: docker build --tag {image} FOLDER."
-            ) from None
-    try:
-        with told("starting a container"):
-            container.start()
-            container.reload()
-    except BaseException as error:
-        _removed(container)
-        cause = error.__cause__
-        if isinstance(cause, APIError) and "executable file not found" in str(cause.explanation):
-            raise UsageError(
-                f"The image {image!r} has no `sh`; a docker sandbox needs sh, tar, find and cat in it."
-            ) from None
-        raise
-    return container
-
-
-def _settings(spec: SandboxSpec) -> dict[str, Any]:
-    files = max(1024, spec.disk_bytes // _BYTES_PER_FILE)
-    largest = spec.disk_bytes + MEBIBYTE  # a full disk is met first
-    mount = f"rw,nosuid,nodev,exec,size={spec.disk_bytes},nr_inodes={files}"
-    return {
-        "entrypoint": ["sh", "-c", _FIRST],
-        "command": [],
-        "stdin_open": True,
-        "user": f"{spec.user}:{spec.user}",
-        "working_dir": WORK,
-        "hostname": "box",
-        "environment": {"HOME": WORK, "LANG": "C.UTF-8", **spec.environment},
-        "labels": labels("box"),
-        "network_mode": "none",
-        "ipc_mode": "none",  # Docker's own /dev/shm would have no limit of files
-        "read_only": not spec.writable_root,
-        "tmpfs": {
-            WORK: f"{mount},mode=755,uid={spec.user},gid={spec.user}",
-            **dict.fromkeys(("/tmp", "/dev/shm"), f"{mount},mode=1777"),
-        },
-        "mem_limit": spec.memory_bytes,
-        "memswap_limit": spec.memory_bytes,
-        "nano_cpus": max(1, int(spec.cpus * 1e9)),
-        "pids_limit": spec.pids + _OWN_PROCESSES,
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges:true"],
-        "ulimits": [
-            Ulimit(name="core", soft=0, hard=0),
-            Ulimit(name="cpu", soft=spec.cpu_s, hard=spec.cpu_s + 1),
-            Ulimit(name="fsize", soft=largest, hard=largest),
-            Ulimit(name="memlock", soft=65536, hard=65536),
-            Ulimit(name="msgqueue", soft=0, hard=0),
-            Ulimit(name="nofile", soft=1024, hard=1024),
-        ],
-        "log_config": LogConfig(type=LogConfig.types.NONE),
-    }
-
-
-def _removed(container: Container) -> None:
-    with told("removing a container"), suppress(NotFound):
-        container.remove(force=True, v=True)
 
 
 def _ignore(stream: int, data: bytes) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from agentgym.core.sandbox import MEBIBYTE, WORK, SandboxSpec
 from agentgym.sandboxes.cgroups import Cgroup
+from agentgym.sandboxes.listening import proxy_variables
 
 STORE = "/dev/shm"
 """Where the holder mounts the box's files: a folder that each Linux has, seen like this by the holder alone."""
@@ -49,8 +50,16 @@ def hold(spec: SandboxSpec, host_user: int) -> list[str]:
     """Return the command of a holder; `host_user` is 0 where it does not run as root."""
     files = max(_LEAST_FILES, int(spec.disk_bytes * _FILES_PER_BYTE))
     words = (spec.disk_bytes, files, spec.user, host_user, spec.image or interpreter())
-    unshare = ["unshare", "--mount"] if host_user else ["unshare", "--user", "--map-root-user", "--mount"]
+    unshare = ["unshare", *_shared_network(spec), "--mount"]
+    if not host_user:
+        unshare += ["--user", "--map-root-user"]
     return [*unshare, "sh", "-c", _HOLD, "sh", *map(str, words)]
+
+
+def listen(holder: int, host_user: int, words: Sequence[str]) -> list[str]:
+    """Return the command of a program of ours that runs on this machine, but in a holder's network."""
+    own = [] if host_user else ["--user", "--preserve-credentials"]
+    return ["nsenter", f"--target={holder}", "--net", *own, "--", *words]
 
 
 def enter(
@@ -67,7 +76,7 @@ def enter(
     """
     filter_end, variables_end, status_end = map(str, descriptors)
     join = ["sh", "-c", _JOIN, "sh", *cgroup.doors, "--"] if cgroup else []
-    nsenter = ["nsenter", f"--target={holder}", "--mount"]
+    nsenter = ["nsenter", f"--target={holder}", "--mount", *_shared_network(spec)]
     if host_user:
         ids = [f"--reuid={host_user}", f"--regid={host_user}", "--clear-groups", "--inh-caps=-all"]
         nsenter += ["--", "setpriv", *ids, "--"]
@@ -78,6 +87,7 @@ def enter(
         *nsenter,
         *_limits(spec, with_memory=cgroup is None),
         *("bwrap", "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"),
+        *(("--share-net",) if spec.network == "allowlist" else ()),
         *("--seccomp", filter_end, "--json-status-fd", status_end),
         *(("--ro-bind", f"{STORE}/shown", "/") if spec.image else _host()),
         *("--proc", "/proc", "--dev", "/dev"),
@@ -94,8 +104,14 @@ def variables(spec: SandboxSpec) -> bytes:
     own = "" if spec.image else interpreter()
     path = "/usr/local/bin:/usr/bin:/bin"
     basic = {"PATH": f"{own}/bin:{path}" if own else path, "HOME": WORK, "LANG": "C.UTF-8"}
-    words = [f"--setenv\0{name}\0{value}\0" for name, value in (basic | dict(spec.environment)).items()]
+    named = basic | proxy_variables(spec) | dict(spec.environment)
+    words = [f"--setenv\0{name}\0{value}\0" for name, value in named.items()]
     return "".join(words).encode()
+
+
+def _shared_network(spec: SandboxSpec) -> list[str]:
+    """Return the option that makes, or enters, the network that the programs of a box with an allow-list share."""
+    return ["--net"] if spec.network == "allowlist" else []
 
 
 def _limits(spec: SandboxSpec, *, with_memory: bool) -> list[str]:

@@ -6,18 +6,21 @@ import asyncio
 import os
 import secrets
 import shutil
+import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from subprocess import PIPE, Popen
+from subprocess import PIPE, Popen, run
 
 from agentgym.core.errors import SandboxFault, UsageError
 from agentgym.core.sandbox import SandboxSpec
 from agentgym.sandboxes.box import Box, fault
 from agentgym.sandboxes.cgroups import Cgroup
-from agentgym.sandboxes.namespaces import enter, hold, variables
+from agentgym.sandboxes.listening import BINDER, door
+from agentgym.sandboxes.namespaces import enter, hold, listen, variables
+from agentgym.sandboxes.proxy import Proxy
 from agentgym.sandboxes.running import finish
 from agentgym.sandboxes.spawning import Process
 
@@ -51,7 +54,9 @@ class ProcessSandbox(Box):
     - Without an image, whoever is inside can read the host's `/usr` and that Python, with what is installed there.
     - The kernel is the host's: a hole in it is a hole in the box, and its version, the machine's load and its number
       of processors are seen inside. Timing of caches and memory is not hidden.
-    - Network `allowlist` and a writable root are refused; use Docker for a root that can be written to.
+    - With an allow-list the programs of a box share one loopback. The list knows hosts and ports, not what is asked
+      of them: other sites that an allowed host serves can be reached.
+    - A writable root is refused; use Docker for it.
     """
 
     backend = "process"
@@ -61,6 +66,7 @@ class ProcessSandbox(Box):
         super().__init__(replace(spec, image=os.path.realpath(spec.image)) if spec.image else spec)
         self._holder: Popen[bytes] | None = None
         self._cgroup: Cgroup | None = None
+        self._proxy: Proxy | None = None
         self._host_user = _FIRST_USER + secrets.randbelow(_USERS) if os.geteuid() == 0 else 0
 
     async def open(self) -> None:
@@ -69,6 +75,11 @@ class ProcessSandbox(Box):
         self._cgroup = Cgroup.make(self._spec)
         try:
             self._holder = await asyncio.to_thread(_held, hold(self._spec, self._host_user))
+            if self._spec.network == "allowlist":
+                self._proxy = Proxy(self._spec.allowed_hosts)
+                await self._proxy.open(
+                    await asyncio.to_thread(_listener_in, self._holder.pid, self._host_user)
+                )
             if self._spec.image not in self._probed:
                 await self._probe()
         except BaseException:
@@ -91,6 +102,9 @@ class ProcessSandbox(Box):
     async def close(self) -> None:
         """End everything in the box and remove it."""
         await self._close_shells()
+        if self._proxy is not None:
+            await self._proxy.close()
+            self._proxy = None
         if self._holder is not None:
             _end(self._holder)
             self._holder = None
@@ -118,11 +132,6 @@ class ProcessSandbox(Box):
 def _must_be_possible(spec: SandboxSpec) -> None:
     if sys.platform != "linux":
         raise UsageError(f"The process sandbox needs Linux, not {sys.platform}; use backend='docker'.")
-    if spec.network != "none":
-        raise UsageError(
-            "The process sandbox has no network but its own loopback: it cannot keep an allow-list. Use "
-            "network='none', and let the host fetch what a program needs."
-        )
     if spec.writable_root:
         raise UsageError("The process sandbox's root is read-only; use backend='docker' for writable_root.")
     missing = [program for program in _PROGRAMS if shutil.which(program) is None]
@@ -157,6 +166,16 @@ def _held(command: Sequence[str]) -> Popen[bytes]:
     told = holder.stderr.read().decode("utf-8", "replace").strip()
     _end(holder)
     raise UsageError(f"No namespace for a process sandbox: {told}. {_advice(told, None)}")
+
+
+def _listener_in(holder: int, host_user: int) -> socket.socket:
+    """Return a socket that listens in a holder's network. Raises `SandboxFault` where that does not come about."""
+    with door() as way:
+        words = [sys.executable, "-I", "-S", "-c", BINDER, str(way.path)]
+        done = run(listen(holder, host_user, words), capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise fault("process", f"no proxy can listen in it: {done.stderr[-500:]}")
+        return way.receive()
 
 
 def _end(holder: Popen[bytes]) -> None:

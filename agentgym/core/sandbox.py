@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from agentgym.core import strict_json
 from agentgym.core.errors import ConfigError
+from agentgym.core.hosts import parse_host
 
 WORK = "/work"
 """Where programs start, and what relative paths of files are relative to."""
@@ -99,9 +100,10 @@ class SandboxSpec:
     cpu_s: int = 30
     """Seconds that each process may compute."""
     network: Literal["none", "allowlist"] = "none"
-    """`none`: no network but the box's own loopback. `allowlist`: `allowed_hosts` alone."""
+    """`none`: no network but the box's own loopback. `allowlist`: besides it a proxy for HTTP and HTTPS, which the
+    variables `http_proxy` and `https_proxy` name, and which lets through to `allowed_hosts` alone."""
     allowed_hosts: tuple[str, ...] = ()
-    """Host names, for `allowlist`."""
+    """For `allowlist`: such as `pypi.org` (ports 80 and 443), `localhost:8000` or `192.0.2.1:80`."""
     writable_root: bool = False
     """Whether all of the image can be written to, besides `/work` and `/tmp`; then `disk_bytes` holds for these alone."""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -128,6 +130,8 @@ class SandboxSpec:
                 "allowed_hosts belong to network='allowlist', and it needs at least one of them; got "
                 f"network={self.network!r}, allowed_hosts={self.allowed_hosts!r}."
             )
+        for host in self.allowed_hosts:
+            parse_host(host)
         for name, value in self.environment.items():
             if not name or "=" in name or not can_be_told(name + value):
                 raise ConfigError(

@@ -27,6 +27,7 @@ class Bare:
     def __init__(self, spec: SandboxSpec) -> None:
         self.spec = spec
         self.home = Path(tempfile.mkdtemp(prefix="agentgym-bare-"))
+        self.proxy = ""
 
     async def run(
         self,
@@ -49,6 +50,7 @@ class Bare:
         try:
             done = subprocess.run(
                 [*_OUTSIDE, *words],
+                env=os.environ | {"http_proxy": self.proxy},
                 input=stdin,
                 capture_output=True,
                 cwd=self.home,
@@ -100,7 +102,29 @@ class Bare:
 @asynccontextmanager
 async def bare(spec: SandboxSpec) -> AsyncGenerator[Sandbox]:
     box = Bare(spec)
+    server = await asyncio.start_server(_lead_anywhere, "127.0.0.1", 0)
+    box.proxy = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield box
     finally:
+        server.close()
         await box.close()
+
+
+async def _lead_anywhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A proxy that lets everything through, as long as it can make something of it."""
+    try:
+        while request := await reader.readuntil(b"\r\n\r\n"):
+            target = request.decode("latin-1").split()[1]
+            if target.startswith("file://"):
+                writer.write(Path(target.removeprefix("file://")).read_bytes())
+                return
+            host, _, port = target.removeprefix("http://").rpartition("@")[2].strip("/").rpartition(":")
+            far_reader, far_writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            writer.write(await far_reader.read(1000))
+            far_writer.close()
+    except (OSError, ValueError, asyncio.IncompleteReadError) as error:
+        writer.write(f"HTTP/1.1 502 {error}\r\n\r\n".encode())
+    finally:
+        writer.close()

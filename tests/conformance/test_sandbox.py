@@ -10,7 +10,7 @@ import pytest
 from agentgym.conformance.report import Status
 from agentgym.conformance.sandbox import ATTACKS, check_sandbox
 from agentgym.conformance.sandbox.host import Host
-from agentgym.core.errors import UnknownNameError
+from agentgym.core.errors import UnknownNameError, UsageError
 from agentgym.core.sandbox import SandboxSpec
 from tests.conformance.bare import Bare, bare
 
@@ -60,3 +60,5 @@ def test_unknown_names_are_told() -> None:
         check_sandbox("process", only=["files.raed"])
     with pytest.raises(UnknownNameError, match="Did you mean 'docker'"):
         check_sandbox("doker")
+    with pytest.raises(UsageError, match="names no attack"):
+        check_sandbox("process", only=[])

@@ -17,10 +17,10 @@ from time import perf_counter
 from typing import TypeAlias
 
 from agentgym.conformance.report import CheckResult, Report, Status
-from agentgym.conformance.sandbox import files, kernel, network, processes, resources, transfer
+from agentgym.conformance.sandbox import allowlist, files, kernel, network, processes, resources, transfer
 from agentgym.conformance.sandbox.attack import Attack, Verdict
 from agentgym.conformance.sandbox.host import Host
-from agentgym.core.errors import AgentGymError, InfrastructureError, UnknownNameError
+from agentgym.core.errors import AgentGymError, InfrastructureError, UnknownNameError, UsageError
 from agentgym.core.sandbox import MEBIBYTE, Sandbox, SandboxSpec
 from agentgym.sandboxes.backends import sandbox
 
@@ -31,6 +31,7 @@ ATTACKS: dict[str, Attack] = {
     **network.ATTACKS,
     **transfer.ATTACKS,
     **resources.ATTACKS,
+    **allowlist.ATTACKS,
 }
 """Every attack by id, in the order in which they are tried."""
 SPEC = SandboxSpec(
@@ -41,7 +42,7 @@ SPEC = SandboxSpec(
     wall_s=20,
     cpu_s=10,
 )
-"""The box that is attacked."""
+"""The box that is attacked; the attacks of `allowlist` have one more, with an allow-list."""
 Opener: TypeAlias = Callable[[SandboxSpec], AbstractAsyncContextManager[Sandbox]]
 
 
@@ -54,7 +55,8 @@ def check_sandbox(
     """Attack a backend's box, given by name or as what opens one, and return what was found.
 
     `only` are ids of attacks, or beginnings of ids such as `network`; `on_result` is called with each result as it
-    comes. Raises `UnknownNameError` for an unknown backend or attack, and what opening a box raises.
+    comes. Raises `UnknownNameError` for an unknown backend or attack, `UsageError` where `only` names none, and what
+    opening a box raises.
     """
     opener: Opener = backend if callable(backend) else lambda spec: sandbox(spec, backend)
     name = "own" if callable(backend) else backend
@@ -64,6 +66,8 @@ def check_sandbox(
 
 
 def _chosen(only: Sequence[str] | None) -> list[str]:
+    if only is not None and not only:
+        raise UsageError("`only` names no attack; name some, or leave it out for all of them.")
     for wanted in only or ():
         if not any(_is_meant(wanted, id) for id in ATTACKS):
             raise UnknownNameError("attack", wanted, ATTACKS)
@@ -80,10 +84,14 @@ async def _tried(
     results: list[CheckResult] = []
     with Host() as host:
         host.known |= {"pids": SPEC.pids, "memory_bytes": SPEC.memory_bytes, "disk_bytes": SPEC.disk_bytes}
-        async with opener(SPEC) as box:
-            for id in chosen:
-                results.append(await _try(id, box, host))
-                on_result(results[-1])
+        of_list = [id for id in chosen if id in allowlist.ATTACKS]
+        others = [id for id in chosen if id not in allowlist.ATTACKS]
+        for spec, ids in ((SPEC, others), (allowlist.spec_with_list(SPEC, host), of_list)):
+            if ids:
+                async with opener(spec) as box:
+                    for id in ids:
+                        results.append(await _try(id, box, host))
+                        on_result(results[-1])
     return results
 
 

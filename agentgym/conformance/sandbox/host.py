@@ -20,13 +20,15 @@ from typing import Any, Self
 _VICTIM = "import sys, time; time.sleep(3600)"
 _SHM_CREATE, _SHM_REMOVE = 0o1600, 0
 _SHM_BYTES = 64
+_NO_SECRET = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 
 class Host:
     """Baits on this machine, for as long as attacks are tried.
 
     A file and a folder that everybody may use, an open descriptor, a process, an environment variable, a segment of
-    shared memory, and servers on loopback, UDP and UNIX sockets, each of which gives away the same secret.
+    shared memory, and servers on loopback, UDP and UNIX sockets, each of which gives away the same secret; besides
+    a server that gives none away (`allowed`).
     """
 
     def __init__(self) -> None:
@@ -49,6 +51,7 @@ class Host:
             "victim": self.victim.pid,
             "marker": self.token[::-1],
             "segment": self._segment,
+            "allowed": self._serve(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0), _NO_SECRET)[1],
             "tcp": self._serve(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0))[1],
             "udp": self._serve(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0))[1],
             "unix": self._serve(socket.AF_UNIX, socket.SOCK_STREAM, str(self.folder / "socket")),
@@ -121,31 +124,33 @@ class Host:
         environment = {"AGENTGYM_BAIT": self.token}
         return subprocess.Popen([sys.executable, "-c", _VICTIM, self.token], env=environment)
 
-    def _serve(self, family: int, kind: int, address: Any) -> Any:
+    def _serve(self, family: int, kind: int, address: Any, text: str = "") -> Any:
         server = socket.socket(family, kind)
         server.bind(address)
         if kind == socket.SOCK_STREAM:
             server.listen()
         self._servers.append(server)
-        threading.Thread(target=_answer, args=(server, kind, self.token.encode()), daemon=True).start()
+        threading.Thread(
+            target=_answer, args=(server, kind, (text or self.token).encode()), daemon=True
+        ).start()
         return server.getsockname()
 
     def _segment_id(self) -> int:
         return int(_libc().shmget(self._segment, _SHM_BYTES, 0))
 
 
-def _answer(server: socket.socket, kind: int, token: bytes) -> None:
+def _answer(server: socket.socket, kind: int, text: bytes) -> None:
     while True:
         try:
             if kind == socket.SOCK_DGRAM:
                 _, sender = server.recvfrom(100)
                 if sender is None:  # shut down
                     return
-                server.sendto(token, sender)
+                server.sendto(text, sender)
             else:
                 peer, _ = server.accept()
                 with peer:
-                    peer.sendall(token)
+                    peer.sendall(text)
         except OSError:  # closed
             return
 
