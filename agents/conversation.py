@@ -71,6 +71,12 @@ class Conversation:
         """Whether there has been an answer."""
         return bool(self._exchanges)
 
+    @property
+    def shown(self) -> list[Message]:
+        """What the policy is shown for its next answer."""
+        exchanges = self._exchanges if self._history == "full" else self._exchanges[-self._history :]
+        return [*self._opening, *chain.from_iterable(exchanges)]
+
     def tell(self, messages: Sequence[Message]) -> None:
         """Add messages for the next answer."""
         (self._exchanges[-1] if self._exchanges else self._opening).extend(messages)
@@ -78,8 +84,7 @@ class Conversation:
 
     async def answer(self, dictated: Dictation | None = None) -> Completion:
         """Return the answer to what is shown of the conversation, which then goes on from it."""
-        shown = self._exchanges if self._history == "full" else self._exchanges[-self._history :]
-        completion = await self._voice.answer([*self._opening, *chain.from_iterable(shown)], dictated)
+        completion = await self._voice.answer(self.shown, dictated)
         said = completion.as_message()
         self._exchanges.append([said])
         self._news.append(said)

@@ -14,7 +14,15 @@ from agentgym.agents.chat import ActionFormat, command_reader
 from agentgym.agents.conversation import History, Voice
 from agentgym.agents.pictures import pictures
 from agentgym.agents.remembering import Remembrance
-from agentgym.agents.talking import ATTEMPTS, Reading, TalkingAgent, TalkingSettings, tool_reader
+from agentgym.agents.reminding import Reminding
+from agentgym.agents.talking import (
+    ATTEMPTS,
+    Reading,
+    TalkingAgent,
+    TalkingSettings,
+    no_drift_here,
+    tool_reader,
+)
 from agentgym.core.agent import Decision, EpisodeStart
 from agentgym.core.env import Action
 from agentgym.core.errors import UsageError
@@ -43,6 +51,7 @@ class PlannerAgent(TalkingAgent):
         self, policy: Policy, *, action_format: ActionFormat = "plain", **settings: Unpack[TalkingSettings]
     ) -> None:
         super().__init__(policy, **settings)
+        no_drift_here(self)
         self.action_format: ActionFormat = action_format
 
     def start(self, start: EpisodeStart) -> PlannerSession:
@@ -99,6 +108,7 @@ class PlannerSession:
         self._opening = [Message("system", prompt)] if prompt else []
         self._memory = Memory(agent.history)
         self._notes = Remembrance(agent.memory, start)
+        self._reminding = Reminding(agent.reminders)
         self._begun = False
         self._pictures: tuple[str, ...] = ()
         """What is to be seen now: every module looks at it."""
@@ -116,6 +126,7 @@ class PlannerSession:
         self._pictures = pictures(observation)
         try:
             told = self._agent.describe(observation, info, first=not self._begun)
+            told = self._reminding.under(told, info)
             reading = await self._next(told if self._begun else await self._notes.before(told))
         except _NoRoom:
             reading = Reading("", False)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self, TypeAlias, TypedDict, Unpack
 from agentgym.agents.conversation import Conversation, History, Voice
 from agentgym.agents.pictures import pictures
 from agentgym.agents.remembering import Remembrance
+from agentgym.agents.reminding import Reminders, Reminding, restated
 from agentgym.core.agent import AgentSession, Decision, EpisodeStart
 from agentgym.core.env import Action
 from agentgym.core.errors import ConfigError, UsageError
@@ -50,6 +51,8 @@ class TalkingSettings(TypedDict, total=False):
     """List the admissible actions under each observation, where the world tells them."""
     restate_task: bool
     """Repeat the instruction under every observation but the first, which tells it anyway."""
+    reminders: Reminders | None
+    """Repeat it at some turns only."""
     name: str
     """For listings and records."""
     memory: Memory | None
@@ -69,6 +72,7 @@ class TalkingAgent(ABC):
         self.history: History = history
         self.show_admissible = settings.get("show_admissible", False)
         self.restate_task = settings.get("restate_task", False)
+        self.reminders = settings.get("reminders")
         self.memory = settings.get("memory")
         self._name = settings.get("name") or type(self).__name__.removesuffix("Agent").lower()
 
@@ -94,8 +98,7 @@ class TalkingAgent(ABC):
     def describe(self, observation: Any, info: Mapping[str, Any], *, first: bool) -> str:
         """Return what the policy is told of an observation."""
         text: str = observation if isinstance(observation, str) else observation["text"]
-        if self.restate_task and not first and "instruction" in info:
-            text = f"{text}\nYour task is to: {info['instruction']}."
+        text = restated(text, info) if self.restate_task and not first else text
         admissible: Sequence[Action] = info.get("admissible_actions", ()) if self.show_admissible else ()
         if admissible:
             text = f"{text}\nYou can: {', '.join(str(action) for action in admissible)}."
@@ -104,8 +107,13 @@ class TalkingAgent(ABC):
     def converse(
         self, start: EpisodeStart, prompt: str, reader: Reader, tools: Sequence[ToolSpec] = ()
     ) -> TalkSession:
-        """Begin an episode as one conversation, with `prompt` as the agent's own and `tools` offered."""
+        """Begin an episode as one conversation, with `prompt` as the agent's own and `tools` offered.
+
+        Raises `ConfigError` for tools with reminders by drift.
+        """
         notes = Remembrance(self.memory, start)
+        if tools:
+            no_drift_here(self)
         # A world without tools is played with text: calls of the memory's would be all there is to call.
         voice = Voice(self.policy, self.sampling, start, (*tools, *notes.tools) if tools else ())
         prompt = prompt if self.system_prompt is None else self.system_prompt
@@ -122,6 +130,7 @@ class TalkSession:
         self._conversation = conversation
         self._read = reader
         self._notes = notes
+        self._reminding = Reminding(agent.reminders)
         self._calls: Sequence[ToolCall] = ()
         """Those of the last answer: what comes of it is told as the result of the first."""
 
@@ -147,11 +156,14 @@ class TalkSession:
     ) -> Decision:
         talk = self._conversation
         told = self._agent.describe(observation, info, first=not talk.begun)
+        told = self._reminding.under(told, info)
         told = told if talk.begun else await self._notes.before(told)
         talk.tell(self._outcome(told, pictures(observation)))
         failed: list[Completion] = []
         while True:
+            shown = talk.shown
             completion = await talk.answer(dictated)
+            self._reminding.answered(shown, completion)
             self._calls = completion.tool_calls
             looked_up = await self._notes.answer(completion)
             if looked_up is None:
@@ -190,6 +202,15 @@ def tool_reader(start: EpisodeStart) -> Reader:
         return Reading(action, False, problem or f"{action} is not possible here.")
 
     return read
+
+
+def no_drift_here(agent: TalkingAgent) -> None:
+    """Raise `ConfigError` for reminders by drift, where there is no conversation of plain text to measure it in."""
+    if agent.reminders is not None and agent.reminders.gauge is not None:
+        raise ConfigError(
+            f"Drift is measured in conversations of text commands, which {agent.name!r} does not have here. Remind it "
+            "every so many turns, or play a text world with the agent 'chat' or 'react'."
+        )
 
 
 def needs_commands(agent: TalkingAgent, start: EpisodeStart) -> None:

@@ -38,6 +38,11 @@ def conversation_to_write_anew(recipe: Recipe) -> str | None:
         "guidance": recipe.guidance.name != "none",
     }
     asked = [f"the {key} {getattr(recipe, key).name!r}" for key, there in chosen.items() if there]
+    measured = {
+        "`agent.remind_above`": recipe.agent.remind_above is not None,
+        "`evaluation.drift_episodes`": recipe.evaluation.drift_episodes > 0,
+    }
+    asked += [key for key, there in measured.items() if there]
     if not asked:
         return None
     return (

@@ -13,11 +13,13 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from agentgym.agents.kinds import new_agent
+from agentgym.agents.reminding import Reminders
 from agentgym.agents.talking import TalkingAgent
 from agentgym.core.env import AgentEnv
 from agentgym.core.errors import ConfigError
 from agentgym.core.policy import Policy, Sampling
 from agentgym.core.task import Split, Task
+from agentgym.policies.divergence import DriftGauge
 from agentgym.policies.local import LocalPolicy
 from agentgym.policies.models import LoadedModel, ModelConfig, default_device, load_model, make_model
 from agentgym.policies.rendering import ChatRenderer
@@ -59,8 +61,17 @@ def make_agent(
         history=agent.history,
         show_admissible=agent.show_admissible,
         restate_task=agent.restate_task,
+        reminders=_reminders(recipe, policy, temperature),
         name=name or recipe.name,
     )
+
+
+def _reminders(recipe: Recipe, policy: Policy, temperature: float) -> Reminders | None:
+    """Return the reminders of a recipe's agent. A policy that only recites has no drift to be reminded by."""
+    every, above = recipe.agent.remind_every, recipe.agent.remind_above
+    if above is None or not isinstance(policy, LocalPolicy):
+        return Reminders(every) if every else None
+    return Reminders(every, above, DriftGauge(policy.model, policy.tokenizer, temperature=temperature))
 
 
 def must_have_engine(recipe: Recipe) -> None:

@@ -159,6 +159,10 @@ class AgentSection(Settings):
     """List the admissible actions under each observation."""
     restate_task: bool = False
     """Repeat the instruction under each observation: a small model need not look for it far back."""
+    remind_every: int = Field(default=0, ge=0)
+    """Repeat it under every so many observations only; 0: not by number."""
+    remind_above: float | None = Field(default=None, ge=0)
+    """Repeat it after an answer whose context drift is above this, in nats per token."""
 
     @model_validator(mode="after")
     def _has_formats(self) -> AgentSection:
@@ -194,6 +198,9 @@ class EvaluationSection(Settings):
     every: int = Field(default=0, ge=0)
     """Iterations between evaluations on `select`; 0 for none."""
     select_tasks: int = Field(default=64, ge=1)
+    drift_episodes: int = Field(default=0, ge=0)
+    """Episodes of each iteration whose context drift is measured, turn by turn: how far the conversation has carried the
+    policy's answers away from those it would give to the goal and the present observation alone."""
 
 
 class CheckpointSection(Settings):

@@ -9,8 +9,10 @@ import numpy as np
 
 from agentgym.core.errors import InfrastructureError
 from agentgym.core.trace import Episode
+from agentgym.policies.divergence import DriftGauge
 from agentgym.policies.local import LocalPolicy
 from agentgym.store.store import Store
+from agentgym.training.context_drift import DRIFT_FILE, by_turn, drift_metrics, turn_drift
 from agentgym.training.drift import with_drift
 from agentgym.training.experience import Experience
 from agentgym.training.losses.objective import GAP_CAP
@@ -69,6 +71,7 @@ class Teaching:
             advantage_R = recipe.guidance.credit(recipe.advantage, credited, lessons.guided_T)
         own = TurnTable.from_episodes(scored) if replayed else turns
         metrics = {**rollout_metrics(scored, own, advantage_R[: len(own.turn_R)]), **experience.metrics}
+        metrics |= self._context_drift(scored)
         metrics["replayed"] = float(len(replayed))
         metrics["unscored"] = float(sum(not episode.outcome.scored for episode in episodes))
         with self._offending_kept(self._learner.iteration):
@@ -79,6 +82,18 @@ class Teaching:
                 f"trainer (limit {self._recipe.gap_limit:g}); corrected by importance weights truncated at {GAP_CAP:g}."
             )
         return {**metrics, **judged, **learned}
+
+    def _context_drift(self, episodes: Sequence[Episode]) -> dict[str, float]:
+        """Measure the context drift of some of the policy's own episodes, and keep it turn by turn."""
+        wanted = self._recipe.evaluation.drift_episodes
+        if not wanted:
+            return {}
+        own = [episode for episode in episodes if not episode.task.imagined][:wanted]
+        temperature, history = self._recipe.rollout.temperature, self._recipe.agent.history
+        gauge = DriftGauge(self._policy.model, self._policy.tokenizer, temperature=temperature)
+        drift_ET = [turn_drift(gauge, episode, history) for episode in own]
+        self._run.append(DRIFT_FILE, self._learner.iteration, by_turn(drift_ET))
+        return drift_metrics(drift_ET)
 
     def _replayed(self, fresh: Sequence[Episode]) -> list[Episode]:
         """Return the episodes of earlier iterations to learn from as well."""
