@@ -19,6 +19,7 @@ from agentgym.cli.console import error_console, show_error
 from agentgym.cli.doctor import doctor
 from agentgym.cli.environments import check, envs, play
 from agentgym.cli.evaluation import evaluate
+from agentgym.cli.evolution import evolve
 from agentgym.cli.gateway import gateway
 from agentgym.cli.judging import compare, leaderboard, power
 from agentgym.cli.mcp import mcp
@@ -43,7 +44,7 @@ app = typer.Typer(
 for command in (quickstart, envs, play, check, replay, train, gateway, serve, mcp, doctor):
     app.command()(command)
 app.command(name="eval")(evaluate)
-for command in (compare, power, leaderboard, export, rescore, view):
+for command in (evolve, compare, power, leaderboard, export, rescore, view):
     app.command()(command)
 app.add_typer(recipes, name="recipes")
 app.add_typer(memory, name="memory")

@@ -68,11 +68,16 @@ class Change(NamedTuple):
 
 
 def review(store: MemoryStore, rules: ReviewRules | None = None) -> list[Change]:
-    """Set the status of the items that the evidence is clear about and return what was changed.
-
-    What somebody else has retired stays retired.
-    """
+    """Set the status of the items that the evidence is clear about and return what was changed; see `due`."""
     rules = rules or ReviewRules()
+    changes = due(store, rules)
+    for change in changes:
+        store.set_status(change.version, change.after, reason=reason(change.lift, rules), author=AUTHOR)
+    return changes
+
+
+def due(store: MemoryStore, rules: ReviewRules) -> list[Change]:
+    """Return the changes of status that the evidence calls for; what somebody else has retired stays retired."""
     found = lifts(read_rollouts(EvidenceLog(store)))
     changes: list[Change] = []
     for entry in store.entries():
@@ -83,7 +88,6 @@ def review(store: MemoryStore, rules: ReviewRules | None = None) -> list[Change]
         withdrawn = entry.status is ItemStatus.RETIRED
         if after is entry.status or (withdrawn and store.status_log(entry.version)[-1].author != AUTHOR):
             continue
-        store.set_status(entry.version, after, reason=reason(lift, rules), author=AUTHOR)
         changes.append(Change(entry.version, entry.status, after, lift))
     return changes
 

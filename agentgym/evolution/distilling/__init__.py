@@ -1,0 +1,1 @@
+"""The scripted evolver: distils skills and tools from episodes, without a model."""

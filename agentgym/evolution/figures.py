@@ -1,0 +1,156 @@
+"""The figures of a batch, as JSON data: what was played, what the library is, whether it is done growing."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from agentgym.core.memory import ItemStatus
+from agentgym.core.trace import Episode
+from agentgym.evaluation.rates import success_rate
+from agentgym.evaluation.results import EpisodeResult
+from agentgym.evolution.convergence import chance_of_help, generality, survival
+from agentgym.memory.credit.evidence import read_rollouts
+from agentgym.memory.credit.lift import NOTHING_KNOWN, Lift, lifts
+from agentgym.memory.store.entries import current
+from agentgym.memory.store.evidence import EvidenceLog
+from agentgym.memory.store.store import MemoryStore
+from agentgym.memory.store.tables import CheckRow
+
+
+class ItemFigures(TypedDict):
+    """A version in the library, and what it is worth."""
+
+    version: str
+    name: str
+    kind: str
+    status: str
+    lift: float | None
+    """Shrunk, in units of reward; null where nothing is known."""
+    low: float | None
+    """Bounds of its 90 % interval."""
+    high: float | None
+    exposures: int
+    """Rollouts that had it as a candidate, or pairs of the gate's replay where those are more."""
+
+
+class BatchFigures(TypedDict):
+    """What a batch came to."""
+
+    batch: int
+    played: str
+    """The snapshot that was played with: active items, and shadows, of which chance finds out whether they help."""
+    on_trial: str
+    """The one that the next batch is played with."""
+    library: str
+    """The active items: what the evolution has come to."""
+    episodes: int
+    """With a score."""
+    success: float | None
+    low: float | None
+    """Bounds of its 95 % interval, clustered by task."""
+    high: float | None
+    made: list[str]
+    """Versions that were proposed and not there yet."""
+    used: int
+    """How often a version came into an episode's conversation."""
+    sizes: dict[str, dict[str, int]]
+    """Current versions of items by kind and status."""
+    egl: float | None
+    """Null before anything was used."""
+    egl_window: float | None
+    survival: float
+    next_helps: float
+    """Posterior probability that the library brings more reward than it did a batch ago."""
+    items: list[ItemFigures]
+
+
+def figures_of(
+    batch: int,
+    episodes: Sequence[Episode],
+    made: Sequence[str],
+    snapshots: tuple[str, str, str],
+    before: Sequence[BatchFigures],
+    library: MemoryStore,
+) -> BatchFigures:
+    """Return the figures of a batch; `snapshots` are those of its fields, in order, `before` is earlier batches'."""
+    scored = [episode for episode in episodes if episode.outcome.scored]
+    rate = success_rate(EpisodeResult.from_episode(each, 0) for each in scored) if scored else None
+    used = sum(len(turn.shown_items) for episode in episodes for turn in episode.turns)
+    all_made = [*(each["made"] for each in before), list(made)]
+    egl = generality([len(each) for each in all_made], [*(each["used"] for each in before), used])
+    played, on_trial, taken = snapshots
+    earlier = library.snapshot(before[-1]["library"]) if before else []
+    now = library.snapshot(taken)
+    known = what_is_known(library)
+    return BatchFigures(
+        batch=batch,
+        played=played,
+        on_trial=on_trial,
+        library=taken,
+        episodes=len(scored),
+        success=rate and rate.estimate,
+        low=rate and rate.low,
+        high=rate and rate.high,
+        made=list(made),
+        used=used,
+        sizes=_sizes(library),
+        egl=_finite(egl.egl),
+        egl_window=_finite(egl.windowed),
+        survival=survival((version for each in all_made for version in each), now),
+        next_helps=chance_of_help(earlier, now, known),
+        items=_items(library, known),
+    )
+
+
+def what_is_known(library: MemoryStore) -> Mapping[str, Lift]:
+    """Return every version's lift: by the exposure lottery, or by the gate's replay where that is the larger sample."""
+    log = EvidenceLog(library)
+    found = dict(lifts(read_rollouts(log)))
+    for row in log.rows(CheckRow, check="replay"):
+        details: Mapping[str, Any] = json.loads(row.report_json).get("details") or {}
+        difference: Mapping[str, Any] = details.get("difference") or {}
+        error = difference.get("standard_error")
+        if row.score is None or error is None:
+            continue
+        tried = Lift(row.score, error, row.n, difference["tasks"])
+        if tried.n > found.get(row.sha, NOTHING_KNOWN).n:
+            found[row.sha] = tried
+    return found
+
+
+def _sizes(library: MemoryStore) -> dict[str, dict[str, int]]:
+    entries = current(library.entries(), list(ItemStatus))
+    counts = Counter((entry.kind.value, entry.status.value) for entry in entries)
+    sizes: dict[str, dict[str, int]] = {}
+    for (kind, status), count in sorted(counts.items()):
+        sizes.setdefault(kind, {})[status] = count
+    return sizes
+
+
+def _items(library: MemoryStore, known: Mapping[str, Lift]) -> list[ItemFigures]:
+    found: list[ItemFigures] = []
+    for entry in library.entries():
+        lift = known.get(entry.version, NOTHING_KNOWN)
+        shrunk = lift.shrunk()
+        low, high = shrunk.interval()
+        told = lift.n > 0
+        found.append(
+            ItemFigures(
+                version=entry.version,
+                name=entry.name,
+                kind=entry.kind.value,
+                status=entry.status.value,
+                lift=shrunk.mean if told else None,
+                low=_finite(low),
+                high=_finite(high),
+                exposures=lift.n,
+            )
+        )
+    return found
+
+
+def _finite(value: float) -> float | None:
+    return value if abs(value) < float("inf") else None
