@@ -2,8 +2,8 @@
 
     python -m benchmarks.retrieval [--items 100000 1000000]
 
-Quality: one case for each goal that the household world's train tasks ask for, looked for with the instructions of its
-select tasks, which word the goal otherwise or not; found is a case with the same goal. Speed: texts of ten words drawn
+Quality: cases named by the instructions of train tasks, looked for with the instructions of select tasks, in four worlds.
+Found is a case of the same goal (household), template (phone), wish (back office) or kind of product (webshop). Speed: texts of ten words drawn
 by Zipf's law from a made-up vocabulary of 50,000, some of them with a word misspelled in the query; the time of a
 search with filters, over as many items as told.
 """
@@ -14,15 +14,17 @@ import argparse
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+import agentgym
 from agentgym.core.memory import ItemKind, ItemStatus
 from agentgym.core.task import Split, Task
 from agentgym.environments.household.errands import goal_of, instruction, pair
 from agentgym.environments.household.tasks import HouseholdSuite
+from agentgym.environments.webshop.catalogue import product
 from agentgym.memory.retrieval.fusion import top
 from agentgym.memory.retrieval.library import Library, Query
 from agentgym.memory.store.entries import Entry
@@ -31,6 +33,9 @@ QUERIES = 100
 """Timed at each size."""
 WORDS = 50_000
 LENGTH = 10
+MARK = "#"
+CASES = 600
+"""And as many queries at most, in each world but the household."""
 
 
 class Recall(NamedTuple):
@@ -40,32 +45,76 @@ class Recall(NamedTuple):
     at_5: float
 
 
+class Collection(NamedTuple):
+    """Cases of a world, each with what it is about, and queries with what they mean."""
+
+    world: str
+    cases: list[tuple[str, str]]
+    queries: list[tuple[str, str]]
+
+    def library(self) -> Library:
+        """Return the cases as items, each of an identity of its own that says what it is about."""
+        entries = [
+            Entry(
+                f"{number:04d}",
+                f"{about}{MARK}{number}",
+                ItemKind.CASE,
+                "",
+                "case",
+                "",
+                text,
+                ItemStatus.ACTIVE,
+            )
+            for number, (text, about) in enumerate(self.cases)
+        ]
+        return Library(entries)
+
+
 def goal(task: Task) -> str:
     asked = goal_of(task.params)
     return " ".join([asked.task_type.value, *pair(asked)])
 
 
-def wording(task: Task) -> str:
-    return instruction(goal_of(task.params), random.Random(task.id))
-
-
-def household_library() -> tuple[Library, list[tuple[str, str]]]:
-    """Return the cases, named by their goals, and the queries with the goals that they mean."""
+def household() -> Collection:
+    """Found is the same kind of task, thing and place; one case of each."""
     suite = HouseholdSuite()
+
+    def wording(task: Task) -> str:
+        return instruction(goal_of(task.params), random.Random(task.id))
+
     cases = {goal(task): wording(task) for task in reversed(suite.tasks(Split.TRAIN)[:3000])}
     queries = [(wording(task), goal(task)) for task in suite.tasks(Split.SELECT)[:600]]
-    entries = [
-        Entry(f"{number:04d}", name, ItemKind.CASE, "", "case", "", text, ItemStatus.ACTIVE)
-        for number, (name, text) in enumerate(sorted(cases.items()))
-    ]
-    return Library(entries), [(text, meant) for text, meant in queries if meant in cases]
+    known = [(text, meant) for text, meant in queries if meant in cases]
+    return Collection("household", [(text, about) for about, text in sorted(cases.items())], known)
+
+
+def elsewhere(world: str, about: Callable[[Task], str], **options: Any) -> Collection:
+    """Cases are the instructions of train tasks, queries those of select tasks; found is one about the same."""
+
+    def told(split: Split, count: int) -> list[tuple[str, str]]:
+        env = agentgym.make(world, split=split, **options)
+        tasks = env.suite.tasks(split)[:count]
+        pairs = [(str(env.reset(options={"task": task})[1]["instruction"]), about(task)) for task in tasks]
+        env.close()
+        return pairs
+
+    cases = told(Split.TRAIN, CASES)
+    known = {meant for _, meant in cases}
+    return Collection(world, cases, [pair for pair in told(Split.SELECT, CASES) if pair[1] in known])
+
+
+def collections() -> Iterator[Collection]:
+    yield household()
+    yield elsewhere("phone", lambda task: str(task.params["task_type"]))
+    yield elsewhere("backoffice", lambda task: str(task.params["needs"][0][0]), difficulty="easy")
+    yield elsewhere("webshop", lambda task: product(int(task.params["product"])).kind.name)
 
 
 def recalls(library: Library, queries: Sequence[tuple[str, str]]) -> dict[str, Recall]:
     """Return the recall of each ranker, and of their fusion."""
 
     def of(find: Callable[[str], list[Entry]]) -> Recall:
-        found = [([entry.identity for entry in find(text)], meant) for text, meant in queries]
+        found = [([entry.identity.split(MARK)[0] for entry in find(text)], meant) for text, meant in queries]
         return Recall(*(sum(meant in names[:k] for names, meant in found) / len(found) for k in (1, 5)))
 
     found = {
@@ -110,10 +159,10 @@ def main() -> None:
     )
     parser.add_argument("--items", type=int, nargs="+", default=[100_000, 1_000_000])
     sizes: list[int] = parser.parse_args().items
-    library, queries = household_library()
-    print(f"{len(library)} cases, {len(queries)} queries")
-    for name, recall in recalls(library, queries).items():
-        print(f"  {name:8} recall@1 {recall.at_1:.3f}  recall@5 {recall.at_5:.3f}")
+    for each in collections():
+        print(f"{each.world}: {len(each.cases)} cases, {len(each.queries)} queries")
+        for name, recall in recalls(each.library(), each.queries).items():
+            print(f"  {name:8} recall@1 {recall.at_1:.3f}  recall@5 {recall.at_5:.3f}")
     for size in sizes:
         entries, texts = made_up(size)
         began = time.perf_counter()
