@@ -23,4 +23,18 @@ MIGRATIONS: Migrations = {
         "CREATE INDEX episodes_with_error ON episodes (run_id, pk) WHERE error IS NOT NULL",
         "CREATE INDEX turns_by_action ON turns (episode_pk, action, action_json)",
     ),
+    # What training used of each token is kept: before, pages could only work advantages out again. And how many
+    # episodes there are of each kind, so that nobody has to count them.
+    6: (
+        """CREATE TABLE lessons (
+            episode_pk INTEGER NOT NULL, iteration INTEGER NOT NULL, advantages BLOB NOT NULL,
+            token_advantages BLOB NOT NULL, ratios BLOB NOT NULL, clipped BLOB, PRIMARY KEY (episode_pk, iteration),
+            FOREIGN KEY(episode_pk) REFERENCES episodes (pk) ON DELETE CASCADE
+        )""",
+        """CREATE TABLE episode_counts (
+            run_id VARCHAR NOT NULL, phase VARCHAR NOT NULL, outcome VARCHAR NOT NULL, episodes INTEGER NOT NULL,
+            PRIMARY KEY (run_id, phase, outcome), FOREIGN KEY(run_id) REFERENCES runs (id) ON DELETE CASCADE
+        )""",
+        "INSERT INTO episode_counts SELECT run_id, phase, outcome, count(*) FROM episodes GROUP BY 1, 2, 3",
+    ),
 }

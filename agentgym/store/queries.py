@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, select
 
@@ -16,6 +17,7 @@ from agentgym.store.tables import StoreRow
 
 _EPISODES = StoreRow.metadata.tables["episodes"]
 _TURNS = StoreRow.metadata.tables["turns"]
+_COUNTS = StoreRow.metadata.tables["episode_counts"]
 
 _CHUNK = 64
 """Episodes read by one query."""
@@ -33,10 +35,30 @@ class EpisodeFilter(TypedDict, total=False):
 
 
 def insert_episodes(connection: sqlite3.Connection, records: Iterable[EpisodeRecord]) -> None:
-    """Insert episodes with their turns; the caller owns the transaction."""
+    """Insert episodes with their turns, and count them; the caller owns the transaction."""
+    counts = Counter[tuple[Any, ...]]()
     for record in records:
         pk = connection.execute(_INSERT_EPISODE, record.values).lastrowid
         connection.executemany(_INSERT_TURN, [(pk, *values) for values in record.turns])
+        counts[tuple(record.values[place] for place in _COUNTED)] += 1
+    connection.executemany(_ADD_COUNT, [(*kind, count) for kind, count in counts.items()])
+
+
+def recount(connection: sqlite3.Connection, run_id: str) -> None:
+    """Count a run's episodes anew, after some were deleted; the caller owns the transaction."""
+    connection.execute("DELETE FROM episode_counts WHERE run_id = ?", (run_id,))
+    connection.execute(
+        "INSERT INTO episode_counts SELECT run_id, phase, outcome, count(*) FROM episodes WHERE run_id = ? "
+        "GROUP BY phase, outcome",
+        (run_id,),
+    )
+
+
+def episode_counts(connection: Connection, run_id: str) -> dict[tuple[str, str], int]:
+    """Return how many episodes of a run there are by phase and outcome, without going through them."""
+    query = select(_COUNTS.c.phase, _COUNTS.c.outcome, _COUNTS.c.episodes)
+    query = query.where(_COUNTS.c.run_id == run_id, _COUNTS.c.episodes > 0)
+    return {(phase, outcome): count for phase, outcome, count in connection.execute(query)}
 
 
 def matching(run_id: str, where: EpisodeFilter) -> list[ColumnElement[bool]]:
@@ -74,5 +96,10 @@ def _insert(table: str, columns: list[str]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
 
 
+_COUNTED = [EPISODE_COLUMNS.index(name) for name in ("run_id", "phase", "outcome")]
+_ADD_COUNT = (
+    "INSERT INTO episode_counts (run_id, phase, outcome, episodes) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (run_id, phase, outcome) DO UPDATE SET episodes = episodes + excluded.episodes"
+)
 _INSERT_EPISODE = _insert("episodes", EPISODE_COLUMNS)
 _INSERT_TURN = _insert("turns", ["episode_pk", *TURN_COLUMNS])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, Unpack
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, SQLModel, col, select
 
 from agentgym.core.errors import UnknownNameError, UsageError, did_you_mean
@@ -20,7 +21,15 @@ from agentgym.core.task import Task
 from agentgym.core.trace import Episode
 from agentgym.database import connect, open_sqlite, transaction
 from agentgym.store.database import STORE
-from agentgym.store.queries import EpisodeFilter, insert_episodes, matching, read_chunk
+from agentgym.store.lessons import Lesson, insert_lessons, read_lessons
+from agentgym.store.queries import (
+    EpisodeFilter,
+    episode_counts,
+    insert_episodes,
+    matching,
+    read_chunk,
+    recount,
+)
 from agentgym.store.records import EpisodeRecord, episode_record, number
 from agentgym.store.tables import EpisodeRow, EvaluationRow, MetricRow, RunRow, RunStatus
 
@@ -110,6 +119,19 @@ class Store:
         """Add encoded episodes in one transaction."""
         with self._writing() as connection:
             insert_episodes(connection, records)
+
+    def write_lessons(self, run_id: str, lessons: Iterable[Lesson]) -> None:
+        """Add what training made of episodes that are in the store, in one transaction.
+
+        A lesson of the same episode and iteration is replaced; one of an episode that the run has not is left out.
+        """
+        with self._writing() as connection:
+            insert_lessons(connection, run_id, lessons)
+
+    def lessons(self, run_id: str, *episodes: str) -> dict[str, list[Lesson]]:
+        """Return the lessons of episodes by id, each in the order of iterations; without those that have none."""
+        with STORE.faults(self.path, "read"), self._engine.connect() as connection, connection.begin():
+            return read_lessons(connection, run_id, episodes)
 
     def episodes(self, run_id: str, **where: Unpack[EpisodeFilter]) -> Iterator[Episode]:
         """Yield the matching episodes of a run, in the order in which they were written.
@@ -203,9 +225,11 @@ class Store:
     def phases(self, run_id: str) -> dict[str, int]:
         """Return how many episodes of a run each phase has; raises `UnknownNameError`."""
         self.run(run_id)
-        query = select(EpisodeRow.phase, func.count()).where(EpisodeRow.run_id == run_id)
-        with STORE.faults(self.path, "read"), Session(self._engine) as session:
-            return dict(session.exec(query.group_by(EpisodeRow.phase)).all())
+        phases = Counter[str]()
+        with STORE.faults(self.path, "read"), self._engine.connect() as connection:
+            for (phase, _), count in episode_counts(connection, run_id).items():
+                phases[phase] += count
+        return dict(phases)
 
     def delete_episodes(self, run_id: str, ids: Iterable[str]) -> None:
         """Delete episodes of a run, to be played again; raises `UnknownNameError` for an unknown run."""
@@ -213,18 +237,22 @@ class Store:
         with self._writing() as connection:
             statement = "DELETE FROM episodes WHERE run_id = ? AND id = ?"
             connection.executemany(statement, [(run_id, name) for name in ids])
+            recount(connection, run_id)
 
     def delete_from(self, run_id: str, iteration: int) -> None:
-        """Delete a run's episodes, metrics and evaluations of `iteration` and later.
+        """Delete a run's episodes, lessons, metrics and evaluations of `iteration` and later.
 
         A run that resumes calls this first, so that the iterations it plays again are not there twice.
         """
         self.run(run_id)
         with self._writing() as connection:
-            for table in ("episodes", "metrics", "evaluations"):  # turns go with their episodes
+            later = "iteration >= ? AND episode_pk IN (SELECT pk FROM episodes WHERE run_id = ?)"
+            connection.execute(f"DELETE FROM lessons WHERE {later}", (iteration, run_id))
+            for table in ("episodes", "metrics", "evaluations"):  # turns and lessons go with their episodes
                 connection.execute(
                     f"DELETE FROM {table} WHERE run_id = ? AND iteration >= ?", (run_id, iteration)
                 )
+            recount(connection, run_id)
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection]:

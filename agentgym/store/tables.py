@@ -12,7 +12,7 @@ from enum import StrEnum
 from sqlalchemy import Index, MetaData, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Raised with every change of a table (`agentgym.store.migrations`); kept in SQLite's `user_version`."""
 
 APPLICATION_ID = 0x61677931
@@ -102,6 +102,17 @@ class EpisodeRow(StoreRow, table=True):
     sampled_tokens: int
 
 
+class EpisodeCountRow(StoreRow, table=True):
+    """How many episodes of a kind a run has: counted as they are written, for whoever would have to go through all."""
+
+    __tablename__ = "episode_counts"  # pyright: ignore[reportAssignmentType]
+
+    run_id: str = Field(primary_key=True, foreign_key="runs.id", ondelete="CASCADE")
+    phase: str = Field(primary_key=True)
+    outcome: str = Field(primary_key=True)
+    episodes: int
+
+
 class TurnRow(StoreRow, table=True):
     """One decision. See `agentgym.core.trace.Turn`."""
 
@@ -149,6 +160,24 @@ class TurnRow(StoreRow, table=True):
     prompt_tokens: int
     """Of the contexts of the decision's completions, each counted whole, as the policy counted."""
     completion_tokens: int
+
+
+class LessonRow(StoreRow, table=True):
+    """What an iteration's update made of an episode. See `agentgym.store.lessons.Lesson`."""
+
+    __tablename__ = "lessons"  # pyright: ignore[reportAssignmentType]
+
+    episode_pk: int = Field(primary_key=True, foreign_key="episodes.pk", ondelete="CASCADE")
+    iteration: int = Field(primary_key=True)
+    """Of the update: an episode may be learned from again."""
+    advantages: bytes
+    """float32, one for each turn."""
+    token_advantages: bytes
+    """float32, one for each trained token, as the loss saw it."""
+    ratios: bytes
+    """float32, one for each trained token; NaN: no step computed it."""
+    clipped: bytes | None
+    """Booleans, one for each trained token; null: none is."""
 
 
 class MetricRow(StoreRow, table=True):

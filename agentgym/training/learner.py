@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from agentgym.core.errors import UsageError
 from agentgym.core.trace import Episode
 from agentgym.rollout.collect import derive_seed
+from agentgym.store.lessons import Lesson
 from agentgym.training.change import PolicyChange
 from agentgym.training.losses.objective import Objective
 from agentgym.training.metrics import teaching_metrics
@@ -30,6 +31,7 @@ from agentgym.training.teachers.base import Tutor
 from agentgym.training.tokens import TokenTable
 from agentgym.training.turns import TurnTable, Values
 from agentgym.training.update import Update
+from agentgym.training.used import UsedTokens
 
 
 class Learner:
@@ -64,6 +66,8 @@ class Learner:
         self.seed = seed
         self.iteration = 0
         """Batches learned from so far."""
+        self.lessons: list[Lesson] = []
+        """What the last update made of each of its episodes."""
         self.optimiser = torch.optim.AdamW(
             model.parameters(),
             lr=self.settings.lr,
@@ -123,10 +127,13 @@ class Learner:
             group["lr"] = lr
         self.model.eval()  # dropout would make the trainer another policy than the sampler
         taught: dict[str, float] = {}
+        self.lessons = []
         if turns.tokens_R.any():
             batch = self._batch(episodes, turns, advantage_R, guided)
             taught = teaching_metrics(batch.tokens)
             tally = self._take_all_steps(batch)
+            if batch.used is not None:
+                self.lessons = batch.used.lessons(batch.episodes, self.iteration, turns, advantage_R)
         else:
             tally = Tally(steps_without_update=1)
         self.iteration += 1
@@ -199,6 +206,7 @@ class Learner:
             iteration=self.iteration,
             episodes=[episode.id for episode in episodes],
             side=SideRows() if self.side is None else self.side.rows(episodes),
+            used=UsedTokens.of(advantage_N),
         )
 
     def _scored(self, tokens: TokenTable, rows: Sequence[Row]) -> TokenTable:

@@ -30,6 +30,7 @@ from agentgym.training.side_task import SideRows
 from agentgym.training.tally import Tally
 from agentgym.training.tokens import Floats, TokenTable
 from agentgym.training.turns import Indices, TurnTable, Values
+from agentgym.training.used import UsedTokens
 
 
 class SamplerGap(AgentGymError):
@@ -60,6 +61,8 @@ class Batch:
     """Ids of the trajectories, for messages."""
     side: SideRows = field(default_factory=SideRows)
     """What is to be predicted besides."""
+    used: UsedTokens | None = None
+    """Where is noted what the loss sees, if anybody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +263,8 @@ def _micro_loss(
     )
     loss = objective(tokens)
     tally.count(tokens, len(micro.ids_L), loss)
+    if step.batch.used is not None:
+        step.batch.used.note(micro.token_N, tokens, loss)
     weight_N = torch.from_numpy(step.weight_N[micro.token_N].astype(np.float32)).to(raw_NV.device)
     columns = {
         "advantage": tokens.advantage_N,

@@ -11,6 +11,7 @@ from agentgym.core.errors import InfrastructureError
 from agentgym.core.trace import Episode
 from agentgym.policies.divergence import DriftGauge
 from agentgym.policies.local import LocalPolicy
+from agentgym.store.lessons import Lesson
 from agentgym.store.store import Store
 from agentgym.training.context_drift import DRIFT_FILE, by_turn, drift_metrics, turn_drift
 from agentgym.training.drift import with_drift
@@ -44,6 +45,8 @@ class Teaching:
         self._learner = state.learner
         self._policy = policy
         self._progress = progress
+        self.lessons: list[Lesson] = []
+        """What the last update made of the episodes that were played, not of those that were answered anew."""
 
     def __call__(self, experience: Experience) -> dict[str, float]:
         """Learn from an iteration's experience and return its metrics.
@@ -62,7 +65,7 @@ class Teaching:
         lessons = teaching.joined(replayed)
         turns = TurnTable.from_episodes(lessons.episodes)
         credited = self._credited(turns)
-        judged: dict[str, float] = {}
+        recorded, judged = frozenset(map(id, lessons.episodes)), dict[str, float]()
         if self._judge is not None:
             lessons, credited, judged = self._judge(lessons, credited, self._policy)
         advantage_R = np.empty(0)
@@ -76,6 +79,8 @@ class Teaching:
         metrics["unscored"] = float(sum(not episode.outcome.scored for episode in episodes))
         with self._offending_kept(self._learner.iteration):
             learned = self._learner.learn(lessons.episodes, credited, advantage_R, lessons.guided)
+        played = {episode.id for episode in lessons.episodes if id(episode) in recorded}
+        self.lessons = [lesson for lesson in self._learner.lessons if lesson.episode in played]
         if learned["gap_corrected"]:
             self._progress.say(
                 f"Iteration {self._learner.iteration - 1}: the sampler is {learned['gap_mean']:.3g} nats off the "

@@ -122,6 +122,7 @@ class Trainer:
                 policy.set_version(learner.iteration)
                 learned = perf_counter()
                 writer.flush()
+                store.write_lessons(self.run.name, teach.lessons)
                 self._finish(store, state, iteration, metrics)
                 seconds = {
                     "rollout_s": played - started,

@@ -66,6 +66,13 @@ def test_what_was_kept_is_still_there(tmp_path: Path) -> None:
         store.write_episodes("run", [], iteration=1)
 
 
+@pytest.mark.parametrize("version", sorted(MIGRATIONS))
+def test_what_was_there_is_counted(version: int, tmp_path: Path) -> None:
+    with Store(written_by(version, tmp_path / "old.db")) as store:
+        assert store.phases("run") == {"train": 1}
+        assert store.lessons("run", "a") == {}
+
+
 def test_two_that_open_it_at_once_migrate_it_once(tmp_path: Path) -> None:
     path, failed = written_by(4, tmp_path / "old.db"), list[Exception]()
 

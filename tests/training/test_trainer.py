@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agentgym.core.errors import CheckpointError
@@ -18,6 +19,7 @@ from agentgym.store.store import Store
 from agentgym.training.recipe import Recipe, load_recipe
 from agentgym.training.run import Run
 from agentgym.training.trainer import Trainer
+from agentgym.training.turns import TurnTable
 
 TINY = [
     "iterations=5",
@@ -71,6 +73,19 @@ def test_a_run_leaves_what_it_promises(finished: Run) -> None:
         assert len(episodes) == 12
         assert all(turn.policy_version == 4 for episode in episodes for turn in episode.turns)
         logged = {(metric.iteration, metric.name): metric.value for metric in store.metrics("reference")}
+        lessons = store.lessons("reference", *(episode.id for episode in episodes))
+    turns = TurnTable.from_episodes(episodes)
+    advantage_R = finished.recipe.advantage(turns)
+    for place, episode in enumerate(episodes):
+        (lesson,) = lessons[episode.id]
+        own = advantage_R[turns.trajectory_R == place]
+        assert lesson.iteration == 4
+        assert np.allclose(lesson.advantage_R, own)
+        tokens = [turn.trained_tokens for turn in episode.turns]
+        assert np.allclose(lesson.advantage_N, np.repeat(own, tokens))
+        seen = np.isfinite(lesson.ratio_N)
+        assert np.allclose(lesson.ratio_N[seen], 1, atol=0.05)  # one step: the policy is its sampler
+        assert np.all(seen)
     for line in finished.lines():
         assert all(
             logged[int(line["iteration"]), name] == value

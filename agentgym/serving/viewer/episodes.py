@@ -15,11 +15,13 @@ from sqlalchemy import Connection, select
 from agentgym.core.errors import UnknownNameError
 from agentgym.core.tool import ToolCall
 from agentgym.core.trace import Episode, Turn
-from agentgym.serving.viewer.credit import Credit, credit_of
-from agentgym.serving.viewer.groups import read_group, tone, visit_of
+from agentgym.serving.viewer.credit import Credit, Marks, credit_of, marks_of
+from agentgym.serving.viewer.groups import read_group, visit_of
 from agentgym.serving.viewer.library import Library
 from agentgym.serving.viewer.runs import run_row
 from agentgym.serving.viewer.tokens import Completion, Decoder
+from agentgym.serving.viewer.tones import tone
+from agentgym.store.lessons import Lesson, read_lessons
 from agentgym.store.queries import matching, read_chunk
 from agentgym.store.tables import StoreRow
 
@@ -52,6 +54,10 @@ class Step:
     thoughts: Sequence[Completion]
     returned: float
     advantage: float | None
+    ratio: float | None
+    """Geometric mean of its tokens' importance ratios; None where training computed none."""
+    clipped: int
+    """Tokens that the clip left without gradient."""
     peers: int
     """Turns of the group's other episodes that stood in the same state."""
 
@@ -70,7 +76,9 @@ class EpisodePage:
     phase: str
     steps: Sequence[Step]
     final: Seen
-    rule: str
+    credit: Credit
+    lessons: Sequence[Lesson]
+    """What training made of it, in the order of its iterations."""
     slowest_s: float
     """Of all turns, to draw times to scale."""
     older: str | None
@@ -84,19 +92,26 @@ def episode_page(library: Library, name: str, run_id: str, episode_id: str) -> E
         config = json.loads(run_row(connection, run_id)["config_json"])
         row, episode = _one(connection, run_id, episode_id)
         group = read_group(connection, run_id, episode.group_id)
+        if all(member.id != episode.id for member in group):
+            group = [*group, episode]
+        lessons = read_lessons(connection, run_id, [member.id for member in group])
         older, newer = _neighbours(connection, run_id, row["pk"])
-    if all(member.id != episode.id for member in group):
-        group = [*group, episode]
-    credit, decoder = credit_of(group, config), Decoder(library.folder(name))
+    credit, decoder = credit_of(group, config, lessons), Decoder(library.folder(name))
+    own = lessons.get(episode.id, ())
+    marks = marks_of(episode, own[0]) if own else None
     others = [turn.state_key for member in group if member.id != episode.id for turn in member.turns]
-    steps = [_step(episode, position, credit, decoder, others) for position in range(len(episode.turns))]
+    steps = [
+        _step(episode, position, credit, decoder, None if marks is None else marks[position], others)
+        for position in range(len(episode.turns))
+    ]
     return EpisodePage(
         episode=episode,
         iteration=row["iteration"],
         phase=row["phase"],
         steps=steps,
         final=_seen(episode.final_observation),
-        rule=credit.rule,
+        credit=credit,
+        lessons=own,
         slowest_s=max((sum(turn.timing.values()) for turn in episode.turns), default=0.0),
         older=older,
         newer=newer,
@@ -129,9 +144,20 @@ def text_of(seen: Any) -> str:
     return "" if seen is None or isinstance(seen, np.ndarray) else str(seen)
 
 
-def _step(episode: Episode, position: int, credit: Credit, decoder: Decoder, others: Sequence[str]) -> Step:
+def _step(
+    episode: Episode,
+    position: int,
+    credit: Credit,
+    decoder: Decoder,
+    marks: Sequence[Marks] | None,
+    others: Sequence[str],
+) -> Step:
     turn = episode.turns[position]
     visit = visit_of(episode, position, credit)
+    *thoughts, completion = (
+        decoder.completion(part, mark, visit.tone)
+        for part, mark in zip(turn.completions, marks or [None] * len(turn.completions), strict=True)
+    )
     answers = [message.content for message in turn.messages_delta if message.role == "assistant"]
     return Step(
         position=position,
@@ -141,12 +167,19 @@ def _step(episode: Episode, position: int, credit: Credit, decoder: Decoder, oth
         call=turn.action if isinstance(turn.action, ToolCall) else None,
         output=answers[-1] if answers else "",
         messages=[message.to_openai() for message in turn.messages_delta],
-        completion=decoder.completion(turn),
-        thoughts=[decoder.completion(thought) for thought in turn.thoughts],
+        completion=completion,
+        thoughts=thoughts,
+        ratio=None if marks is None else _mean_ratio(marks),
+        clipped=0 if marks is None else int(sum(mark.clipped_N.sum() for mark in marks)),
         returned=visit.returned,
         advantage=visit.advantage,
         peers=others.count(turn.state_key) if turn.state_key else 0,
     )
+
+
+def _mean_ratio(marks: Sequence[Marks]) -> float | None:
+    logs = np.log(np.concatenate([mark.ratio_N[np.isfinite(mark.ratio_N)] for mark in marks]))
+    return float(np.exp(logs.mean())) if len(logs) else None
 
 
 def _seen(value: Any) -> Seen:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 from sqlalchemy import Connection
 
 from agentgym.core.env import Action
@@ -16,6 +15,8 @@ from agentgym.core.trace import Episode
 from agentgym.serving.viewer.credit import Credit, credit_of
 from agentgym.serving.viewer.library import Library
 from agentgym.serving.viewer.runs import run_row
+from agentgym.serving.viewer.tones import tone
+from agentgym.store.lessons import read_lessons
 from agentgym.store.queries import matching, read_chunk
 
 _MOST = 256
@@ -51,7 +52,7 @@ class GroupPage:
     """The visits of each state in which more than one turn stood, the most visited first."""
     codes: Mapping[str, int]
     """A short number for each of these states."""
-    rule: str
+    credit: Credit
 
 
 def group_page(library: Library, name: str, run_id: str, group_id: str) -> GroupPage:
@@ -59,9 +60,10 @@ def group_page(library: Library, name: str, run_id: str, group_id: str) -> Group
     with library.reading(name) as connection:
         config = json.loads(run_row(connection, run_id)["config_json"])
         group = read_group(connection, run_id, group_id)
+        lessons = read_lessons(connection, run_id, [episode.id for episode in group])
     if not group:
         raise UnknownNameError("group", group_id, ())
-    credit = credit_of(group, config)
+    credit = credit_of(group, config, lessons)
     states: dict[str, list[Visit]] = {}
     columns = [[visit_of(episode, n, credit) for n in range(len(episode.turns))] for episode in group]
     for column in columns:
@@ -76,16 +78,8 @@ def group_page(library: Library, name: str, run_id: str, group_id: str) -> Group
         rows=[[column[n] if n < len(column) else None for column in columns] for n in range(longest)],
         states=ordered,
         codes={key: number for number, key in enumerate(ordered, 1)},
-        rule=credit.rule,
+        credit=credit,
     )
-
-
-def tone(advantage: float | None) -> str:
-    """Return the class of an advantage's colour: from `a-3` (much worse than its peers) to `a3`."""
-    if advantage is None or not np.isfinite(advantage):
-        return "a-none"
-    size = sum(abs(advantage) > bound for bound in (0.02, 0.4, 1.0))
-    return f"a{size if advantage > 0 else -size}" if size else "a0"
 
 
 def said(action: Action) -> str:

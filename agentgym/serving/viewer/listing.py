@@ -16,6 +16,7 @@ from agentgym.core.errors import UsageError
 from agentgym.core.trace import Outcome
 from agentgym.serving.viewer.library import Library
 from agentgym.serving.viewer.runs import Summary, summary
+from agentgym.store.queries import episode_counts
 
 PAGE = 50
 """Episodes on a page."""
@@ -80,7 +81,8 @@ def listed(library: Library, name: str, run_id: str, search: Search) -> Listed:
     about = summary(library, name, run_id)
     with library.reading(name) as connection:
         page = find_episodes(connection, run_id, search)
-        return Listed(about, page, phases(connection, run_id), [outcome.value for outcome in Outcome])
+        phases = sorted({phase for phase, _ in episode_counts(connection, run_id)})
+        return Listed(about, page, phases, [outcome.value for outcome in Outcome])
 
 
 def find_episodes(connection: Connection, run_id: str, search: Search) -> Page:
@@ -94,12 +96,6 @@ def find_episodes(connection: Connection, run_id: str, search: Search) -> Page:
     if more is None and values["floor"]:
         more, unfinished = values["floor"], True
     return Page(_rows(connection, pks[:PAGE]), more, unfinished)
-
-
-def phases(connection: Connection, run_id: str) -> list[str]:
-    """Return the phases of a run's episodes, from the index alone."""
-    statement = text("SELECT DISTINCT phase FROM episodes INDEXED BY episodes_in_order WHERE run_id = :run")
-    return sorted(connection.execute(statement, {"run": run_id}).scalars())
 
 
 def statement_of(search: Search) -> str:

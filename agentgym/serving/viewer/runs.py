@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from agentgym.core.errors import AgentGymError, UnknownNameError
+from agentgym.core.trace import Outcome
 from agentgym.serving.viewer.charts import CHARTS, Points
 from agentgym.serving.viewer.library import STORE_FILE, Library
+from agentgym.store.queries import episode_counts
 from agentgym.store.records import number
 from agentgym.store.tables import RunStatus, StoreRow
 
@@ -118,13 +121,11 @@ def run_page(library: Library, name: str, run_id: str) -> RunPage:
     with library.reading(name) as connection:
         row = run_row(connection, run_id)
         metrics = {**_metrics(connection, run_id), **_timing(folder)}
-        counted = select(_EPISODES.c.outcome, func.count()).where(_EPISODES.c.run_id == run_id)
-        by_outcome = counted.group_by(_EPISODES.c.outcome)
         return RunPage(
             summary=_summary(connection, name, folder, row),
             config=json.loads(row["config_json"]),
             versions=json.loads(row["versions_json"]),
-            outcomes=dict(connection.execute(by_outcome).all()),
+            outcomes=_by_outcome(connection, run_id),
             figures={name: (points[0][1], points[-1][1]) for name, points in sorted(metrics.items())},
             charts=[key for key, chart in CHARTS.items() if any(name in metrics for name in chart.names)],
             evaluations=_evaluations(connection, run_id),
@@ -142,8 +143,7 @@ def series(library: Library, name: str, run_id: str, names: Sequence[str]) -> di
 
 
 def _summary(connection: Connection, name: str, folder: Path, row: Mapping[Any, Any]) -> Summary:
-    of_run = _EPISODES.c.run_id == row["id"]
-    episodes = connection.execute(select(func.count()).select_from(_EPISODES).where(of_run)).scalar_one()
+    outcomes = _by_outcome(connection, row["id"])
     points = _metrics(connection, row["id"], "success").get("success", [])
     running = row["status"] == RunStatus.RUNNING
     return Summary(
@@ -153,19 +153,23 @@ def _summary(connection: Connection, name: str, folder: Path, row: Mapping[Any, 
         created=row["created"],
         status=row["status"],
         silent_s=_silence(folder) if running else 0.0,
-        episodes=episodes,
+        episodes=sum(outcomes.values()),
         iterations=len(points),
-        success=points[-1][1] if points else _success(connection, row["id"]),
+        success=points[-1][1] if points else _success(outcomes),
         points=points,
     )
 
 
-def _success(connection: Connection, run_id: str) -> float | None:
-    columns = (_EPISODES.c.outcome == "success", func.count())
-    scored = _EPISODES.c.outcome.in_(("success", "failure", "truncated", "agent_error"))
-    asked = select(*columns).where(_EPISODES.c.run_id == run_id, scored).group_by(columns[0])
-    counts = {bool(success): count for success, count in connection.execute(asked)}
-    return counts.get(True, 0) / sum(counts.values()) if counts else None
+def _by_outcome(connection: Connection, run_id: str) -> dict[str, int]:
+    outcomes = Counter[str]()
+    for (_, outcome), count in episode_counts(connection, run_id).items():
+        outcomes[outcome] += count
+    return dict(outcomes)
+
+
+def _success(outcomes: Mapping[str, int]) -> float | None:
+    scored = sum(count for name, count in outcomes.items() if Outcome(name).scored)
+    return outcomes.get(Outcome.SUCCESS, 0) / scored if scored else None
 
 
 def _silence(folder: Path) -> float:

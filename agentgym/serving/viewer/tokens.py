@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agentgym.core.trace import Thought, Turn
+from agentgym.serving.viewer.credit import Marks
 from agentgym.serving.viewer.plain import visible
+from agentgym.serving.viewer.tones import ratio_tone, surprise, tone
 
-_LEVELS = (0.98, 0.9, 0.7, 0.4, 0.15, 0.04)
-"""Probabilities that separate the colours."""
 _MOST = 4_000
 """Tokens of one completion that are coloured."""
 
@@ -23,11 +23,10 @@ class Token(NamedTuple):
     """A token as it is shown."""
 
     text: str
-    level: int
-    """0: sure, up to 6: hardly to be expected."""
+    tones: str
+    """Classes of its colours: by probability, advantage and ratio."""
     about: str
-    """Its number, log-probability and probability."""
-    trained: bool
+    """Its number, log-probability and probability, and what training used of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +46,13 @@ class Decoder:
     def __init__(self, folder: Path) -> None:
         self._tokenizer = _tokenizer(_file(folder))
 
-    def completion(self, part: Thought | Turn) -> Completion:
-        """Return a turn's completion, or that of a thought."""
+    def completion(self, part: Thought | Turn, marks: Marks | None, turn_tone: str) -> Completion:
+        """Return a turn's completion, or that of a thought; without marks its tokens have the colour of the turn."""
         ids = [int(one) for one in part.completion_ids[:_MOST]]
         texts = self._texts(ids)
+        used = _Used(marks, turn_tone)
         tokens = [
-            _token(text, number, float(logp), bool(mask))
+            _token(text, number, float(logp), used.of_next() if mask else None)
             for text, number, logp, mask in zip(texts, ids, part.logprobs, part.loss_mask, strict=False)
         ]
         return Completion(tokens, len(part.completion_ids) - len(tokens), self._tokenizer is not None)
@@ -67,12 +67,28 @@ class Decoder:
         return [stream.step(self._tokenizer, one) or "" for one in ids]
 
 
-def _token(text: str, number: int, logp: float, trained: bool) -> Token:
+class _Used:
+    """What training used of a completion's trained tokens, one after another: their colours, and words."""
+
+    def __init__(self, marks: Marks | None, turn_tone: str) -> None:
+        self._turn_tone = turn_tone
+        self._columns = None if marks is None else zip(*(column.tolist() for column in marks), strict=True)
+
+    def of_next(self) -> tuple[str, str]:
+        if self._columns is None:
+            return self._turn_tone, ""
+        advantage, ratio, clipped = next(self._columns)
+        tones = f"{tone(advantage)} {ratio_tone(ratio)}{' clipped' if clipped else ''}"
+        moved = f", ratio {ratio:.4f}" if math.isfinite(ratio) else ", not computed"
+        return tones, f", advantage {advantage:+.4f}{moved}{', clipped' if clipped else ''}"
+
+
+def _token(text: str, number: int, logp: float, used: tuple[str, str] | None) -> Token:
     known = math.isfinite(logp)
     chance = math.exp(min(logp, 0.0)) if known else 0.0
-    level = sum(chance < bound for bound in _LEVELS)
     about = f"token {number}, log-probability {logp:.3f} ({chance:.1%})" if known else f"token {number}"
-    return Token(visible(text), level, about if trained else f"{about}, not trained on", trained)
+    tones, told = used or ("given", ", not trained on")
+    return Token(visible(text), f"{surprise(chance)} {tones}", about + told)
 
 
 def _file(folder: Path) -> Path | None:

@@ -71,7 +71,7 @@ def test_an_episode_is_told_turn_by_turn(tab: Tab, viewer: Viewer) -> None:
     expect(second.locator(".call pre")).to_contain_text('"what": "tea"')
     second.get_by_text("2 token ids").click()
     tokens = second.locator("span.tokens span")
-    assert tokens.evaluate_all("all => all.map(one => one.className)") == ["t0", "t6"]
+    assert tokens.evaluate_all("all => all.map(one => one.className)") == ["t0 a2", "t6 a2"]
     assert tokens.last.get_attribute("title") == "token 8, log-probability -4.000 (1.8%)"
     assert tab.complaints == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ from playwright.sync_api import expect
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from agentgym.core.trace import Outcome
+from agentgym.serving.viewer.credit import marks_of
 from agentgym.serving.viewer.tokens import Decoder
+from agentgym.store.lessons import Lesson
 from tests.serving.viewer.conftest import Tab
 from tests.serving.viewer.stand import episode, make_run, served, turn
 
@@ -31,10 +34,36 @@ def test_a_character_over_several_tokens_stands_with_the_last(root: Path) -> Non
     logprobs = np.array([-0.01, -0.2, -1.0, -3.0, np.nan], np.float32)
     mask = np.array([1, 1, 1, 1, 0], np.int8)
     said = turn("", "", completion_ids=ids, logprobs=logprobs, loss_mask=mask)
-    shown = Decoder(folder).completion(said)
+    shown = Decoder(folder).completion(said, None, "a1")
     assert [token.text for token in shown.tokens] == ["a", "<", "", "", "\u20ac"]
-    assert [token.level for token in shown.tokens] == [0, 2, 4, 5, 6]
+    assert [token.tones for token in shown.tokens] == ["t0 a1", "t2 a1", "t4 a1", "t5 a1", "t6 given"]
     assert shown.tokens[4].about == f"token {ids[4]}, not trained on"
+
+
+def test_a_token_tells_what_training_used_of_it(root: Path) -> None:
+    said = turn("", "go", loss_mask=np.array([0, 1], np.int8))
+    once = replace(said, completion_ids=np.arange(3, dtype=np.int32), loss_mask=np.ones(3, np.int8))
+    once = replace(once, logprobs=np.zeros(3, np.float32))
+    made = episode("e", [said, once], Outcome.SUCCESS)
+    lesson = Lesson(
+        "e",
+        0,
+        np.array([0.5, -2.0], np.float32),
+        np.array([0.5, -2.0, -1.0, 0.0], np.float32),
+        np.array([1.03, 0.5, np.nan, 1.0], np.float32),
+        np.array([False, True, False, False]),
+    )
+    marks, decoder = marks_of(made, lesson), Decoder(make_run(root, "tiny", [made]))
+    shown = [
+        token
+        for one, (mark,) in zip(made.turns, marks, strict=True)
+        for token in decoder.completion(one, mark, "").tokens
+    ]
+    assert [token.tones for token in shown] == [
+        "t0 given", "t6 a2 r1", "t0 a-3 r-3 clipped", "t0 a-2 r-none", "t0 a0 r0",
+    ]  # fmt: skip
+    assert shown[2].about.endswith(", advantage -2.0000, ratio 0.5000, clipped")
+    assert shown[3].about.endswith(", advantage -1.0000, not computed")
 
 
 def test_a_page_shows_the_tokens_and_a_broken_tokenizer_does_no_harm(tab: Tab, root: Path) -> None:
