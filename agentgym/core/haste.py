@@ -10,7 +10,7 @@ from agentgym.core.task import Task
 EXPERTS = ("careful", "hasty")
 """The careful expert solves every task. What the hasty one does not do on some tasks, its environment says."""
 
-HASTE = 0.5
+HASTE = 0.6
 """On which share of the tasks the hasty expert is in a hurry."""
 
 

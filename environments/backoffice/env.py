@@ -35,7 +35,7 @@ class BackofficeEnv(AgentEnv):
     argument was wrong and what was expected. The episode ends when the user goes: reward 1.0 where the database is as
     the policy wants it and all that was asked for has been told, 0.0 otherwise and on every other step; or after
     `max_steps` steps. `expert` says whose play `oracle` gives: `careful` solves every task, `hasty` looks nothing up on
-    half of them. `voice` puts the user's lines in other words; what loses or adds a figure is said as the script has
+    three in five of them. `voice` puts the user's lines in other words; what loses or adds a figure is said as the script has
     it.
     """
 

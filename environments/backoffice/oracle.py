@@ -1,5 +1,5 @@
 """The experts: a careful one, who looks things up, does what the policy allows and tells what is asked for, and a hasty
-one, who on half of the tasks does not look."""
+one, who on three in five tasks does not look."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class PhoneEnv(AgentEnv):
     XML (`text="xml"`); with `pictures`, a dict of that `text` and an `image`. An episode ends when the agent says
     so (`status complete`, `status infeasible`) or after `max_steps` actions. `interruptions` is the probability
     that a dialog or notification comes after an action. `expert` says whose play `oracle` gives: `careful` solves every
-    task, `hasty` on half of them says after two actions that it is done.
+    task, `hasty` on three in five of them says after two actions that it is done.
     """
 
     metadata = {"render_modes": list(_RENDER_MODES), "render_fps": 1}  # noqa: RUF012 - as Gymnasium declares it
