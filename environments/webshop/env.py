@@ -36,7 +36,9 @@ class WebshopEnv(AgentEnv):
     """Plays the tasks of one split through a door: text or browser.
 
     An episode ends when something is bought, with the purchase's worth as the reward (0 on every other step), or
-    after `max_steps` actions. An order of several products is worth the mean of what each is.
+    after `max_steps` actions. An order of several products is worth the mean of what each is. `expert` says whose play
+    `oracle` gives: `careful` solves every task, `hasty` on three in five of them buys the first product found, as it
+    stands.
     """
 
     def __init__(
