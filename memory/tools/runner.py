@@ -25,7 +25,7 @@ TOOL_BOX = SandboxSpec(
     pids=16,
     disk_bytes=16 * MEBIBYTE,
     output_bytes=MEBIBYTE // 4,
-    wall_s=10,
+    wall_s=20,
     cpu_s=10,
 )
 """What a tool may use."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from agentgym.core.agent import Agent
 from agentgym.core.env import EnvSpec
 from agentgym.core.errors import ConfigError
-from agentgym.core.memory import ItemStatus, Memory, MemoryItem
+from agentgym.core.memory import ItemStatus, Memory, MemoryItem, Relation
 from agentgym.core.task import Split
 from agentgym.core.trace import Episode
 from agentgym.evaluation.compare import Comparison, compare
@@ -84,8 +84,8 @@ class Pairing(NamedTuple):
 class Replay:
     """Plays tasks of the split `select` twice: shown the memory with the item, and the memory without it.
 
-    Everything else is equal: tasks, seeds, the other active items. Another active version of the item is what it would
-    take the place of, and so is shown where it is withheld. What is played without an item is played once for each
+    Everything else is equal: tasks, seeds, the other active items. Another active version of the item, and what it was
+    merged from or supersedes, is what it would take the place of, and so is shown where it is withheld. What is played without an item is played once for each
     state of the memory. Nothing that is played is written, and held-out tasks are never touched.
     """
 
@@ -133,7 +133,16 @@ class Replay:
             if entry.version != item.version
         ]
         without = [entry.version for entry in active]
-        others = [entry.version for entry in active if entry.identity != item.identity]
+        replaced = {
+            link.version
+            for link in self._store.provenance(item.version).links
+            if link.relation in (Relation.MERGED, Relation.SUPERSEDES)
+        }
+        others = [
+            entry.version
+            for entry in active
+            if entry.identity != item.identity and entry.version not in replaced
+        ]
         shown = 0
 
         def note(episode: Episode, _: int, __: int) -> None:

@@ -19,14 +19,15 @@ from agentgym.memory.tools.runner import TOOL_BOX, ToolRunner
 from agentgym.memory.tools.toolbox import Toolbox
 from agentgym.sandboxes.backends import sandbox
 from tests.agents.boxes import ToolBoxes, task
-from tests.evolution.gate.tools import CODE, TESTS, bill_splitter
+from tests.evolution.gate.tools import CODE, PATIENT, TESTS, bill_splitter
 from tests.evolution.gate.worlds import advice
 
-RUNNER = ToolRunner(sandbox, replace(TOOL_BOX, wall_s=3, cpu_s=2))
+RUNNER = ToolRunner(sandbox, replace(TOOL_BOX, wall_s=120, cpu_s=2))
+HASTY = ToolRunner(sandbox, replace(TOOL_BOX, wall_s=2))
 
 
-def admit(store: MemoryStore, item: MemoryItem) -> Admission:
-    return asyncio.run(Gate(store, RUNNER).admit(store.put(item)))
+def admit(store: MemoryStore, item: MemoryItem, runner: ToolRunner = RUNNER) -> Admission:
+    return asyncio.run(Gate(store, runner).admit(store.put(item)))
 
 
 BODY = "def run(args):\n    {}\n"
@@ -35,8 +36,7 @@ BODY = "def run(args):\n    {}\n"
 @pytest.mark.parametrize(
     ("code", "stage", "reason"),
     [
-        (BODY.format("while True: pass"), "tests", "was ended"),
-        (BODY.format("import time; time.sleep(60)"), "tests", "was not done after 3 s and was ended"),
+        (BODY.format("while True: pass"), "tests", "computed for more than 2 s and was ended"),
         (BODY.format("import os; os.fork()"), "scan", "use of other processes in scripts/tool.py"),
         (BODY.format("import os\n    while True: getattr(os, 'fo' + 'rk')()"), "tests", "was ended|BlockingIOError"),
         (BODY.format("import os; return dict(os.environ)"), "scan", "use of the environment, which may hold secrets"),
@@ -61,8 +61,13 @@ def test_it_is_turned_away_with_the_reason(store: MemoryStore, code: str, stage:
     assert store.status_log(admission.report.version)[-1].reason == admission.report.summary
 
 
+def test_a_tool_that_waits_is_not_waited_for(store: MemoryStore) -> None:
+    admission = admit(store, bill_splitter(BODY.format("import time; time.sleep(600)")), HASTY)
+    assert admission.report.summary == "tests: tests/test_shares.py was not done after 2 s and was ended."
+
+
 def test_a_good_one_is_let_through_after_all_of_them(store: MemoryStore) -> None:
-    admission = admit(store, bill_splitter())
+    admission = admit(store, bill_splitter(), PATIENT)
     assert [check.name for check in admission.report.checks if check.passed] == [
         *("schema", "scan", "tests", "blind tests", "mutation"),
     ]
@@ -126,7 +131,7 @@ def test_agents_call_the_tools_of_their_space_in_the_sandbox(store: MemoryStore)
 
     for space, version, shares in (("", good, [4, 3]), ("team/alice", nearer, [3, 3])):
         recall = Recall(store, snapshot, RecallSettings(space=space))
-        box = Toolbox(recall, store, RUNNER, space=space)
+        box = Toolbox(recall, store, PATIENT, space=space)
         assert [tool.name for tool in box.tools] == ["split-bill"]
         assert box.versions == recall.versions
         answer = asyncio.run(box.call(start, "split-bill", {"cents": 7, "people": 2}))

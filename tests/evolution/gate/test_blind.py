@@ -17,16 +17,12 @@ from agentgym.evolution.gate.report import Check, Standing
 from agentgym.evolution.gate.samples import sample_arguments
 from agentgym.evolution.gate.stages import BlindTestsStage
 from agentgym.memory.tools.document import Example, contract_of
-from agentgym.memory.tools.runner import ToolRunner
-from agentgym.sandboxes.backends import sandbox
 from tests.agents.playing import Parrot
-from tests.evolution.gate.tools import CODE, SPEC, bill_splitter
-
-RUNNER = ToolRunner(sandbox)
+from tests.evolution.gate.tools import CODE, PATIENT, SPEC, bill_splitter
 
 
 def blind(code: str = CODE, tester: Any = None, **fields: Any) -> Check:
-    stage = BlindTestsStage(RUNNER, BlindTests([tester or SchemaTester()]))
+    stage = BlindTestsStage(PATIENT, BlindTests([tester or SchemaTester()]))
     return asyncio.run(stage.check(bill_splitter(code, **fields)))
 
 

@@ -14,7 +14,8 @@ from agentgym.evolution.gate.report import Standing
 from agentgym.memory.store.evidence import EvidenceLog
 from agentgym.memory.store.store import MemoryStore
 from agentgym.memory.store.tables import CheckRow
-from tests.evolution.gate.worlds import HARMS, HELPS, IDLE, advice, replay
+from tests.evolution.gate.tools import PATIENT
+from tests.evolution.gate.worlds import HARMS, HELPS, IDLE, LESS, advice, reckoning, replay
 
 
 def admit(store: MemoryStore, item: MemoryItem, tasks: int = 40) -> Admission:
@@ -84,6 +85,16 @@ def test_another_version_is_compared_with_the_one_in_use(store: MemoryStore) -> 
     admit(store, advice(HELPS))
     admission = admit(store, advice(IDLE))
     assert admission.report.summary.startswith("replay: worse: -65.0 points")
+
+
+def test_a_tool_that_helps_agents_passes_every_stage(store: MemoryStore) -> None:
+    """It is called in the sandbox in the middle of the episodes."""
+    admission = asyncio.run(Gate(store, PATIENT, replay=reckoning(store)).admit(store.put(LESS)))
+    assert set(standings(admission).values()) == {Standing.PASSED}
+    assert admission.after is ItemStatus.ACTIVE
+    reason = admission.report.checks[-1].reason
+    assert reason.startswith("better: +66.7 points (")
+    assert reason.endswith("over 12 tasks, shown in 12 of 12 episodes")
 
 
 def test_without_anything_to_play_nothing_becomes_active(store: MemoryStore) -> None:

@@ -13,11 +13,7 @@ from agentgym.evolution.gate.mutants import mutants, spread
 from agentgym.evolution.gate.mutation import mutation_score
 from agentgym.evolution.gate.report import Check, Standing
 from agentgym.evolution.gate.stages import GateRules, MutationStage
-from agentgym.memory.tools.runner import ToolRunner
-from agentgym.sandboxes.backends import sandbox
-from tests.evolution.gate.tools import CODE, TESTS, bill_splitter
-
-RUNNER = ToolRunner(sandbox)
+from tests.evolution.gate.tools import CODE, PATIENT, TESTS, bill_splitter
 
 
 @pytest.mark.parametrize(
@@ -54,7 +50,7 @@ def test_every_mutant_is_another_program() -> None:
 
 
 def score(tests: dict[str, str], code: str = CODE, **rules: float) -> Check:
-    stage = MutationStage(RUNNER, BlindTests(()), GateRules(**rules))  # pyright: ignore[reportArgumentType]
+    stage = MutationStage(PATIENT, BlindTests(()), GateRules(**rules))  # pyright: ignore[reportArgumentType]
     return asyncio.run(stage.check(bill_splitter(code, tests)))
 
 
@@ -75,7 +71,9 @@ def test_a_mutant_that_never_ends_is_noticed() -> None:
     code = "def run(args):\n    n = args['cents']\n    while n > 0:\n        n -= 1\n    return {'shares': [n]}\n"
     tests = {"test.py": "from tool import run\nrun({'cents': 3, 'people': 1})\n"}
     result = asyncio.run(
-        mutation_score(bill_splitter(code, tests), {k: v.encode() for k, v in tests.items()}, RUNNER, most=99)
+        mutation_score(
+            bill_splitter(code, tests), {k: v.encode() for k, v in tests.items()}, PATIENT, most=99
+        )
     )
     assert "scripts/tool.py, line 4: Sub becomes Add" not in result.survivors
     assert "scripts/tool.py, line 5: nothing is returned" in result.survivors

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from agentgym.core.memory import MemoryItem
 from agentgym.core.tool import ToolSpec
 from agentgym.memory.tools.document import Example, tool_item
+from agentgym.memory.tools.runner import TOOL_BOX, ToolRunner
+from agentgym.sandboxes.backends import sandbox
 
 SPEC = ToolSpec(
     "split-bill",
@@ -47,3 +50,7 @@ def bill_splitter(
     space: str = "",
 ) -> MemoryItem:
     return tool_item(spec, code, tests, output_schema=OUTPUT, examples=examples, space=space)
+
+
+PATIENT = ToolRunner(sandbox, replace(TOOL_BOX, wall_s=120))
+"""For tools that are to pass, on a machine that does much else."""
