@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from contextlib import suppress
 from time import perf_counter
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -102,10 +101,15 @@ async def finish(channel: Channel, stdin: bytes, output_bytes: int, timeout_s: f
         killed_by = KilledBy.OUTPUT
     finally:
         feeding.cancel()
-        with suppress(asyncio.CancelledError):
-            await feeding
-        if ended is None:
-            await asyncio.shield(_end(channel))
+        try:
+            await asyncio.wait(
+                {feeding}
+            )  # not the task itself: a cancellation of ours would be taken for its own
+        finally:
+            if ended is None:
+                await asyncio.shield(_end(channel))
+    if not feeding.cancelled() and (problem := feeding.exception()) is not None:
+        raise problem
     if ended is None:  # whatever it made of its death
         ended = (await channel.wait())._replace(exit_code=128 + signal.SIGKILL)
     usage = Usage(perf_counter() - started, ended.cpu_s, ended.peak_memory_bytes)

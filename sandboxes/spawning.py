@@ -59,7 +59,7 @@ class Process:
         self._errors = bytearray()
         self._waiting = asyncio.Lock()
         self._ended: Ended | SandboxFault | None = None
-        self._reaped = False
+        self._reaped = self._killed = False
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
@@ -113,6 +113,7 @@ class Process:
         """Kill the box's first process, which takes all others with it, or the chain before there is one."""
         if self._reaped:
             return
+        self._killed = True
         self._listen()
         inner = int(self._told.get("child-pid", 0))
         if inner and _parent(inner) == self._process.pid:
@@ -165,7 +166,9 @@ class Process:
     def _judge(self, code: int) -> Ended | SandboxFault:
         now = self._cgroup.read() if self._cgroup else Reading()
         cpu_s = None if now.cpu_s is None else now.cpu_s - (self._before.cpu_s or 0.0)
-        exit_code = self._told.get("exit-code", 128 - code if code < 0 else None)
+        # bubblewrap that is killed while it makes a box says nothing, and ends as its child did.
+        unsaid = 128 - code if code < 0 else _SIGKILL if self._killed else None
+        exit_code = self._told.get("exit-code", unsaid)
         if now.oom_kills > self._before.oom_kills and exit_code != 0:
             return Ended(_SIGKILL, KilledBy.MEMORY, cpu_s, now.peak_memory_bytes)
         if exit_code is None:

@@ -68,9 +68,9 @@ class ToolEpisode:
             observation, reward, terminated, truncated, self.info = await anyio.to_thread.run_sync(
                 self.env.step, ToolCall(name, arguments)
             )
-        self.steps += 1
-        self.score += float(reward)
-        self.over = terminated or truncated
+            self.steps += 1
+            self.score += float(reward)
+            self.over = terminated or truncated
         text = observation if isinstance(observation, str) else observation["text"]
         if self.over:
             text = f"{text}\nThe episode is over."

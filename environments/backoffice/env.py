@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zlib
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from agentgym.core.choosing import chosen_task, fitting
 from agentgym.core.env import AgentEnv, Stepping, StepResult
 from agentgym.core.errors import StepError, UsageError
 from agentgym.core.haste import known_expert
+from agentgym.core.sealing import seal, unseal
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task
 from agentgym.core.tool import ToolCall
@@ -23,8 +23,8 @@ from agentgym.environments.backoffice.plain_text import teach
 from agentgym.environments.backoffice.tasks import BackofficeSuite
 from agentgym.environments.backoffice.user import Voice
 
-_MAGIC = b"agentgym backoffice 1\n"
-_CHECKSUM_BYTES = 8
+_KIND = "backoffice 1"
+"""Of snapshots."""
 
 
 class BackofficeEnv(AgentEnv):
@@ -153,7 +153,7 @@ class BackofficeEnv(AgentEnv):
         counter = self._playing()
         state = [self.task.to_json(), self._steps, self._over, self._talk, counter.save_talk()]
         body = zlib.compress(json.dumps(state).encode() + b"\0" + counter.desk.save(), 1)
-        return _MAGIC + _checksum(body) + body
+        return seal(_KIND, body)
 
     def restore(self, snapshot: bytes) -> None:
         """Go back to a snapshot, of this or another environment over the same suite and split.
@@ -228,20 +228,5 @@ class BackofficeEnv(AgentEnv):
 
 def _unpack(snapshot: bytes) -> tuple[bytes, bytes]:
     """Split a snapshot into its state as JSON and its database."""
-    if not snapshot.startswith(_MAGIC):
-        raise UsageError(
-            f"These {len(snapshot)} bytes are no snapshot of a backoffice environment; restore a snapshot "
-            "in an environment of the kind that made it."
-        )
-    start = len(_MAGIC) + _CHECKSUM_BYTES
-    body = snapshot[start:]
-    if snapshot[len(_MAGIC) : start] != _checksum(body):
-        raise UsageError(
-            f"A backoffice snapshot of {len(snapshot)} bytes is damaged or cut off; make it again."
-        )
-    state, _, database = zlib.decompress(body).partition(b"\0")
+    state, _, database = zlib.decompress(unseal(_KIND, snapshot)).partition(b"\0")
     return state, database
-
-
-def _checksum(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=_CHECKSUM_BYTES).digest()

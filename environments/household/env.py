@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from agentgym.core.choosing import chosen_task, fitting
 from agentgym.core.env import AgentEnv, StepResult
 from agentgym.core.errors import StepError, UnknownNameError, UsageError
 from agentgym.core.facts import Facts
+from agentgym.core.sealing import seal, unseal
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task, TaskSuite
 from agentgym.environments.household import oracle, search
@@ -19,10 +19,10 @@ from agentgym.environments.household.engine import Engine
 from agentgym.environments.household.facts import facts_of
 from agentgym.environments.household.world import World
 
-_MAGIC = b"agentgym household 1\n"
+_KIND = "household 1"
+"""Of snapshots."""
 _HEADER = struct.Struct("<IBQI")
 """Steps taken, whether the episode is over, receptacles looked into, bytes of the task that follows."""
-_CHECKSUM_BYTES = 8
 _EXPERTS = ("planner", "searcher")
 
 
@@ -146,7 +146,7 @@ class HouseholdEnv(AgentEnv):
         saved_task = self._task_as_bytes()
         header = _HEADER.pack(self._steps, self._over, self._seen, len(saved_task))
         body = b"".join((header, saved_task, engine.save()))
-        return _MAGIC + _checksum(body) + body
+        return seal(_KIND, body)
 
     def restore(self, snapshot: bytes) -> None:
         """Go back to a snapshot, of this or another environment over the same suite and split.
@@ -218,21 +218,7 @@ class HouseholdEnv(AgentEnv):
 
 def _unpack(snapshot: bytes) -> tuple[int, bool, int, bytes, bytes]:
     """Split a snapshot into steps taken, whether the episode is over, what was seen, its task and its state."""
-    if not snapshot.startswith(_MAGIC):
-        raise UsageError(
-            f"These {len(snapshot)} bytes are no snapshot of a household environment; restore a snapshot "
-            "in an environment of the kind that made it."
-        )
-    start = len(_MAGIC) + _CHECKSUM_BYTES
-    body = snapshot[start:]
-    if snapshot[len(_MAGIC) : start] != _checksum(body):
-        raise UsageError(
-            f"A household snapshot of {len(snapshot)} bytes is damaged or cut off; make it again."
-        )
+    body = unseal(_KIND, snapshot)
     steps, over, seen, length = _HEADER.unpack_from(body)
     state = _HEADER.size + length
     return steps, bool(over), seen, body[_HEADER.size : state], body[state:]
-
-
-def _checksum(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=_CHECKSUM_BYTES).digest()

@@ -15,6 +15,7 @@ from agentgym.core.choosing import chosen_task, fitting
 from agentgym.core.env import AgentEnv, Observation, StepResult
 from agentgym.core.errors import StepError, UnknownNameError, UsageError
 from agentgym.core.haste import in_haste, known_expert
+from agentgym.core.sealing import seal, unseal
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task
 from agentgym.environments.phone import oracle
@@ -28,8 +29,8 @@ from agentgym.environments.phone.templates.catalogue import Play
 from agentgym.environments.phone.ui.hierarchy import write_hierarchy
 from agentgym.environments.phone.ui.node import HEIGHT, WIDTH
 
-_MAGIC = b"agentgym phone 1\n"
-_CHECKSUM_BYTES = 8
+_KIND = "phone 1"
+"""Of snapshots."""
 _TEXTS = ("list", "xml")
 _RENDER_MODES = ("ansi", "rgb_array")
 
@@ -167,7 +168,7 @@ class PhoneEnv(AgentEnv):
         episode = [self._steps, self._seen, self._interrupted, self._answer, self._status, self._over]
         told = json.dumps([self.task.to_json(), episode, device.interface(), device.message]).encode()
         body = len(told).to_bytes(4, "big") + told + device.store.save()
-        return _MAGIC + _checksum(body) + body
+        return seal(_KIND, body)
 
     def restore(self, snapshot: bytes) -> None:
         """Go back to a snapshot, of this or another environment over the same suite and split.
@@ -276,16 +277,6 @@ class PhoneEnv(AgentEnv):
 
 def _unpack(snapshot: bytes) -> tuple[bytes, bytes]:
     """Split a snapshot into what is told in JSON and the database."""
-    start = len(_MAGIC) + _CHECKSUM_BYTES
-    body = snapshot[start:]
-    if not snapshot.startswith(_MAGIC) or snapshot[len(_MAGIC) : start] != _checksum(body):
-        raise UsageError(
-            f"These {len(snapshot)} bytes are no snapshot of a phone, or a damaged one; restore a snapshot "
-            "in an environment of the kind that made it."
-        )
+    body = unseal(_KIND, snapshot)
     length = int.from_bytes(body[:4], "big")
     return body[4 : 4 + length], body[4 + length :]
-
-
-def _checksum(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=_CHECKSUM_BYTES).digest()

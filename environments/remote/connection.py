@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeAlias, cast
@@ -43,10 +44,14 @@ class Unanswerable(EnvironmentFault):
 
 
 class Connection:
-    """A session. Whatever goes wrong with it raises `EnvironmentFault`, and then it is closed for good."""
+    """A session. Whatever goes wrong with it raises `EnvironmentFault`, and then it is closed for good.
+
+    Threads that ask at the same time take turns.
+    """
 
     def __init__(self, address: Address) -> None:
         self.address = address
+        self._turn = threading.Lock()
         headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
         try:
             self._socket: ClientConnection | None = connect(
@@ -84,14 +89,28 @@ class Connection:
         Raises the error that the server tells of, of its kind where that is one of ours; `Unanswerable` where it
         does not know the question.
         """
-        if self._socket is None:
-            raise EnvironmentFault(f"The session with {self.address} has ended; reset() begins another.")
         message: dict[str, Any] = {"type": kind} if data is None else {"type": kind, "data": data}
         text = dumps(message)
+        with self._turn:
+            answer = self._answered(kind, text)
+        match answer:
+            case {"type": "error", "data": {**problem}}:
+                raise self._error(kind, cast("dict[str, Any]", problem))
+            case {"type": str(), "data": {**found}}:
+                return cast("dict[str, Any]", found)
+            case _:
+                self._drop()
+                raise EnvironmentFault(
+                    f"{self.address} answered {kind} with {answer!r:.200}, no message of OpenEnv's."
+                )
+
+    def _answered(self, kind: str, text: str) -> Any:
+        if self._socket is None:
+            raise EnvironmentFault(f"The session with {self.address} has ended; reset() begins another.")
         try:
             with suppress(ConnectionClosed):  # a server that ended the session may have said why before
                 self._socket.send(text)
-            answer: Any = loads(self._socket.recv(timeout=ANSWER_S))
+            return loads(self._socket.recv(timeout=ANSWER_S))
         except ConnectionClosed as error:
             self._drop()
             raise EnvironmentFault(f"{self.address} ended the session during {kind}: {error}.") from error
@@ -104,16 +123,6 @@ class Connection:
         except BaseException:
             self._drop()  # an answer that comes later would be taken for the next one
             raise
-        match answer:
-            case {"type": "error", "data": {**problem}}:
-                raise self._error(kind, cast("dict[str, Any]", problem))
-            case {"type": str(), "data": {**found}}:
-                return cast("dict[str, Any]", found)
-            case _:
-                self._drop()
-                raise EnvironmentFault(
-                    f"{self.address} answered {kind} with {answer!r:.200}, no message of OpenEnv's."
-                )
 
     def close(self) -> None:
         """End the session and wait until the server has let go of it; again is fine."""

@@ -37,7 +37,7 @@ class RemoteEnv(AgentEnv):
         self.metadata = described["metadata"]
         self.render_mode: str | None = described["render_mode"]
         self.observation_space = space_from_json(described["observation_space"])
-        self.suite = RemoteSuite(described["suite"], open_session)
+        self.suite = RemoteSuite(described["suite"], self._ask_of_tasks)
         self._task: Task | None = None
         self._state_key = ""
         self._offer(described)
@@ -106,6 +106,16 @@ class RemoteEnv(AgentEnv):
         return self._connection.ask("oracle")["action"]
 
     # --- helpers ------------------------------------------------------------------------------------
+
+    def _ask_of_tasks(self, question: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask in this session, as the server may have no second one; after its end in a short one."""
+        if self._connection.open:
+            return self._connection.ask(question, data)
+        connection, _ = self._open_session()
+        try:
+            return connection.ask(question, data)
+        finally:
+            connection.close()
 
     def _begin(self, told: Mapping[str, Any]) -> None:
         self._task = Task.from_json(told["task"])

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 from agentgym.core.task import Split, Task
-from agentgym.environments.remote.connection import OpenSession
 
 PAGE = 500
 """Tasks that are fetched at once."""
+Ask: TypeAlias = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+"""Returns the server's answer to a question."""
 
 
 class RemoteSuite:
-    """A suite whose tasks the server has; it outlives the environment that it came with.
+    """A suite whose tasks the server has; `ask` asks it for some of them.
 
     Raises `EnvironmentFault` where the server is gone.
     """
 
-    def __init__(self, described: Mapping[str, Any], open_session: OpenSession) -> None:
+    def __init__(self, described: Mapping[str, Any], ask: Ask) -> None:
         self.name: str = described["name"]
         self.version: str = described["version"]
         self.env_id: str = described["env_id"]
         self.heldout_differs: str = described["heldout_differs"]
-        self._tasks = {split: RemoteTasks(partial(_page, open_session, split)) for split in Split}
+        self._tasks = {split: RemoteTasks(partial(_page, ask, split)) for split in Split}
 
     def tasks(self, split: Split | str) -> Sequence[Task]:
         """Return the tasks of a split, in the server's order."""
@@ -61,10 +62,6 @@ class RemoteTasks(Sequence[Task]):
         return self._pages[number]
 
 
-def _page(open_session: OpenSession, split: Split, start: int) -> tuple[list[Task], int]:
-    connection, _ = open_session()
-    try:
-        found = connection.ask("get_task_range", {"split": split.value, "start": start, "stop": start + PAGE})
-    finally:
-        connection.close()
+def _page(ask: Ask, split: Split, start: int) -> tuple[list[Task], int]:
+    found = ask("get_task_range", {"split": split.value, "start": start, "stop": start + PAGE})
     return [Task.from_json(task) for task in found["tasks"]], found["num_tasks"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from agentgym.core.choosing import chosen_task, fitting
 from agentgym.core.env import AgentEnv, Observation, StepResult
 from agentgym.core.errors import StepError, UsageError
 from agentgym.core.haste import in_haste, known_expert
+from agentgym.core.sealing import seal, unseal
 from agentgym.core.spaces import Utf8Text
 from agentgym.core.task import Split, Task, content_hash
 from agentgym.environments.webshop.catalogue import product
@@ -26,8 +26,8 @@ from agentgym.environments.webshop.sessions import Item, Session
 from agentgym.environments.webshop.stock import Stock
 from agentgym.environments.webshop.tasks import WebshopSuite
 
-_MAGIC = b"agentgym webshop 1\n"
-_CHECKSUM_BYTES = 8
+_KIND = "webshop 1"
+"""Of snapshots."""
 _UNBOUGHT = 0.9
 """Share of a purchase's worth that counts as progress while the product is only looked at."""
 
@@ -156,7 +156,7 @@ class WebshopEnv(AgentEnv):
             self._door.save(),
         ]
         body = json.dumps(saved).encode()
-        return _MAGIC + _checksum(body) + body
+        return seal(_KIND, body)
 
     def restore(self, snapshot: bytes) -> None:
         """Go back to a snapshot, of this or another environment over the same suite and split.
@@ -227,20 +227,5 @@ class WebshopEnv(AgentEnv):
 
 def _unpack(snapshot: bytes) -> tuple[Any, int, bool, Any, Any]:
     """Split a snapshot into its task, the steps taken, whether the episode is over, the session and the page."""
-    start = len(_MAGIC) + _CHECKSUM_BYTES
-    body = snapshot[start:]
-    if not snapshot.startswith(_MAGIC):
-        raise UsageError(
-            f"These {len(snapshot)} bytes are no snapshot of the shop; restore a snapshot in an environment of the "
-            "kind that made it."
-        )
-    if snapshot[len(_MAGIC) : start] != _checksum(body):
-        raise UsageError(
-            f"A snapshot of the shop of {len(snapshot)} bytes is damaged or cut off; make it again."
-        )
-    task, steps, over, session, place = json.loads(body)
+    task, steps, over, session, place = json.loads(unseal(_KIND, snapshot))
     return task, steps, over, session, place
-
-
-def _checksum(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=_CHECKSUM_BYTES).digest()

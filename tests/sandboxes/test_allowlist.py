@@ -157,13 +157,13 @@ def test_heads_are_rewritten_for_the_host() -> None:
     assert read_request(b"CONNECT [::1]:443 HTTP/1.1\r\n\r\n") == ("::1", 443, b"")
 
 
-@given(st.one_of(st.binary(), st.builds(lambda t: b"GET http://" + t + b" HTTP/1.1\r\n\r\n", st.binary())))
-def test_whatever_is_sent_is_read_or_refused(head: bytes) -> None:
+@given(st.binary(), st.sampled_from([b"", b"GET http://", b"CONNECT "]))
+def test_whatever_is_sent_is_read_or_refused(sent: bytes, begun: bytes) -> None:
     with suppress(Refused):
-        request = read_request(head)
+        request = read_request(begun + sent + b" HTTP/1.1\r\n\r\n")
         assert request.host
         assert 0 < request.port < 65536
-        assert request.head.count(b"\r\n\r\n") == 1
+        assert request.head == b"" or b"\r\n\r\n" in request.head
 
 
 @pytest.mark.parametrize(

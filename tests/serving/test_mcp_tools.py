@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from pathlib import Path
+from typing import Any, SupportsFloat
 
+import anyio
+import anyio.to_thread
 import pytest
 from mcp import Client
 from mcp import types as wire
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 import agentgym
+from agentgym.core.env import Action
 from agentgym.core.errors import UsageError
 from agentgym.core.tool import ToolCall
 from agentgym.serving.mcp_tools import PROMPT, ToolEpisode
@@ -88,6 +93,32 @@ def test_the_command_serves_a_client_in_a_process_of_its_own(tmp_path: Path) -> 
 
     asyncio.run(act())
     assert log.read_text() == f"Task {TASK} ended after {len(solution())} calls: solved, score 1.\n"
+
+
+def test_a_call_that_is_cancelled_is_counted_and_holds_up_the_next_one() -> None:
+    env = agentgym.make("backoffice", "select")
+    episode = ToolEpisode(env, task=TASK)
+    begun, go_on, step = threading.Event(), threading.Event(), env.step
+
+    def slow(action: Action) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        begun.set()
+        assert go_on.wait(30)
+        return step(action)
+
+    env.step = slow
+
+    async def act() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(episode.call, "reply", {"message": "Hello."})
+            await anyio.to_thread.run_sync(begun.wait)
+            group.cancel_scope.cancel()
+            go_on.set()
+        assert episode.steps == 1
+        await episode.call("reply", {"message": "Hello again."})
+        assert episode.steps == 2
+
+    anyio.run(act)
+    env.close()
 
 
 def test_a_world_without_tools_is_refused() -> None:

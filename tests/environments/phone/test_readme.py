@@ -1,8 +1,5 @@
 """The world's README shows what really happens and gives the figures that hold."""
 
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +10,18 @@ from agentgym.environments import phone
 from agentgym.environments.phone.tasks import TASKS_PER_TEMPLATE, PhoneSuite
 from agentgym.environments.phone.templates.catalogue import TEMPLATES
 from tests.environments.phone.episode_picture import PICTURE, TASK, picture, play
+from tests.environments.readmes import assert_code_runs, blocks, readme_of
 
-README = Path(phone.__file__).with_name("README.md").read_text("utf-8")
-
-
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+README = readme_of(phone)
 
 
 def test_the_code_runs() -> None:
-    (code,) = _blocks("python")
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+    assert_code_runs(README)
 
 
 def test_the_transcript_and_its_picture_are_what_happens() -> None:
     actions, texts, screens = play()
-    transcript = _blocks("text")[0]
+    transcript = blocks(README, "text")[0]
     told = [texts[0], *(f"> {action}\n{text}" for action, text in zip(actions, texts[1:], strict=True))]
     assert transcript == "\n".join(told) + "\n"
     assert f"`{TASK}`" in README

@@ -169,6 +169,18 @@ def test_beyond_its_capacity_clients_are_told_and_a_place_that_is_free_again_is_
         assert stand.empty()
 
 
+def test_tasks_are_listed_while_the_only_session_is_played() -> None:
+    with served("household", limits=Limits(sessions=1)) as stand:
+        env = agentgym.make(stand.url)
+        env.reset(seed=0)
+        tasks = env.suite.tasks("heldout")
+        assert tasks[0].split == "heldout"
+        assert env.step("look")[4]["valid"]
+        env.close()
+        assert env.suite.tasks("select")[0].split == "select", "after the session's end as well"
+        assert stand.empty()
+
+
 def test_idle_sessions_and_messages_too_large_end_the_session() -> None:
     with served("household", limits=Limits(idle_s=0.2, message_bytes=2000)) as stand:
         env = agentgym.make(stand.url)
