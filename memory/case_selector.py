@@ -56,7 +56,9 @@ class SelectorSettings:
     hidden: int = 64
     lr: float = 3e-3
     passes: int = 20
-    """Over everything seen so far, at each call of `learn`."""
+    """Over the trials that are kept, at each call of `learn`."""
+    recent: int = 20_000
+    """Trials that are kept to learn from, the latest ones."""
     temperature: float = 0.1
     """Alpha in equation 7: how much worse a case may look and still be shown now and then."""
     as_published: bool = False
@@ -64,10 +66,11 @@ class SelectorSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.hidden < 1 or self.passes < 1 or self.lr <= 0 or self.temperature <= 0:
+        counts = (self.hidden, self.passes, self.recent)
+        if min(counts) < 1 or self.lr <= 0 or self.temperature <= 0:
             raise ConfigError(
-                f"hidden and passes are at least 1, lr and temperature above 0; got {self.hidden}, {self.passes}, "
-                f"{self.lr} and {self.temperature}."
+                "hidden, passes and recent are at least 1, lr and temperature above 0; got "
+                f"{', '.join(map(str, counts))}, {self.lr} and {self.temperature}."
             )
 
 
@@ -86,6 +89,8 @@ class CaseSelector:
         self._optimiser = torch.optim.AdamW(self._net.parameters(), lr=self.settings.lr, weight_decay=0.01)
         self._inputs: list[Tensor] = []
         self._rewards: list[float] = []
+        self._seen = 0
+        """Informative trials so far."""
 
     def q(self, situation: str, cases: Sequence[MemoryItem]) -> NDArray[np.float32]:
         """Return the probability of success with each case, shape (cases,)."""
@@ -117,35 +122,54 @@ class CaseSelector:
         return [cases[int(place)] for place in order]
 
     def learn(self, trials: Sequence[Trial]) -> Learned:
-        """Add a batch of trials and train on all of them so far.
+        """Add a batch of trials and train on the latest of all so far.
 
         Raises `UsageError` where no group of the batch has both other cases and other outcomes, unless
         `as_published`: then there is nothing to learn about cases.
         """
-        informative = list(trials) if self.settings.as_published else _informative(trials)
-        if not informative:
+        taught = list(trials) if self.settings.as_published else informative(trials)
+        if not taught:
             raise UsageError(
                 f"None of the {len(trials)} trials says which case helps: within each group all rollouts were shown "
                 "the same cases or ended alike. Vary the cases between the rollouts of a group (`explore`)."
             )
-        self._inputs += [_input(trial.situation, trial.case) for trial in informative]
-        self._rewards += [trial.reward for trial in informative]
-        return Learned(len(trials), len(informative), self._train())
+        kept = slice(-self.settings.recent, None)
+        self._inputs = [*self._inputs, *(_input(trial.situation, trial.case) for trial in taught)][kept]
+        self._rewards = [*self._rewards, *(trial.reward for trial in taught)][kept]
+        self._seen += len(taught)
+        return Learned(len(trials), len(taught), self._train())
 
     def save(self, path: Path) -> None:
-        """Write the weights to a safetensors file."""
-        safetensors_torch.save_file(self._net.state_dict(), path)
+        """Write to a safetensors file what it has learned, and from what: who reads it learns on as this one would."""
+        tensors = {f"net.{name}": value for name, value in self._net.state_dict().items()}
+        moments: dict[int, dict[str, Tensor]] = self._optimiser.state_dict()["state"]
+        for place, fields in moments.items():
+            tensors |= {f"optimiser.{place}.{name}": value for name, value in fields.items()}
+        inputs = torch.stack(self._inputs) if self._inputs else torch.empty(0, 3 * BUCKETS + 1)
+        trials = {"inputs": inputs, "rewards": torch.tensor(self._rewards), "seen": torch.tensor(self._seen)}
+        safetensors_torch.save_file(tensors | trials, path)
 
     def load(self, path: Path) -> None:
-        """Read the weights that `save` wrote. Raises `UsageError` where they do not fit."""
+        """Become the selector that `save` wrote. Raises `UsageError` where it has another form."""
         try:
-            self._net.load_state_dict(safetensors_torch.load_file(path))
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UsageError(f"{path} does not hold the weights of such a selector: {error}") from error
+            tensors = safetensors_torch.load_file(path)
+            net = {name: value for name, value in tensors.items() if name.startswith("net.")}
+            self._net.load_state_dict({name.removeprefix("net."): value for name, value in net.items()})
+            inputs, rewards, seen = (tensors[name] for name in ("inputs", "rewards", "seen"))
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            raise UsageError(f"{path} does not hold such a selector: {error}") from error
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimiser."):
+                _, place, field = name.split(".")
+                moments.setdefault(int(place), {})[field] = value
+        groups = self._optimiser.state_dict()["param_groups"]
+        self._optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        self._inputs, self._rewards, self._seen = list(inputs), rewards.tolist(), int(seen)
 
     def _train(self) -> float:
         inputs, rewards = torch.stack(self._inputs), torch.tensor(self._rewards)
-        generator = torch.Generator().manual_seed(self.settings.seed + len(rewards))
+        generator = torch.Generator().manual_seed(self.settings.seed + self._seen)
         total = 0.0
         for _ in range(self.settings.passes):
             total = 0.0
@@ -161,7 +185,8 @@ class CaseSelector:
         return total / len(rewards)
 
 
-def _informative(trials: Sequence[Trial]) -> list[Trial]:
+def informative(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials of groups in which rollouts were shown other cases and ended otherwise."""
     groups: defaultdict[str, list[Trial]] = defaultdict(list)
     for trial in trials:
         groups[trial.group].append(trial)

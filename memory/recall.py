@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from agentgym.core.agent import EpisodeStart
 from agentgym.core.errors import ConfigError, did_you_mean
@@ -31,7 +31,18 @@ LOAD_SKILL = ToolSpec(
     {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
 )
 
+_WIDER = 4
+"""How many times as many items as are wanted a `Chooser` is given."""
+
 _log = logging.getLogger(__name__)
+
+
+class Chooser(Protocol):
+    """Says which of the items that fit help most, such as `agentgym.memory.case_selector.CaseSelector`."""
+
+    def best(self, situation: str, cases: Sequence[MemoryItem], k: int) -> list[MemoryItem]:
+        """Return at most `k` of the items, the best first."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +78,11 @@ class Recall:
         settings: RecallSettings | None = None,
         *,
         count: TokenCounter = about_tokens,
+        chooser: Chooser | None = None,
     ) -> None:
         """Open a snapshot of the store. Raises `UsageError` where there is none of this hash."""
         self.settings = settings or RecallSettings()
+        self._chooser = chooser
         self._store = store
         self._count = count
         members = set(store.snapshot(snapshot))
@@ -102,8 +115,18 @@ class Recall:
     async def candidates(self, start: EpisodeStart, situation: str) -> list[Hit]:
         """Return what there is to choose from, the best first."""
         settings = self.settings
-        query = Query(situation, settings.k, settings.kinds, settings.space, start.task.env_id)
-        return await asyncio.to_thread(self.library.search, query)  # it may ask an endpoint for embeddings
+        wanted = settings.k * (1 if self._chooser is None else _WIDER)
+        query = Query(situation, wanted, settings.kinds, settings.space, start.task.env_id)
+        if self.library.waits:
+            hits = await asyncio.to_thread(self.library.search, query)
+        else:  # in order: what episodes ask the policy together, and so its sums of floats, depend on no thread
+            hits = self.library.search(query)
+        if self._chooser is None:
+            return hits
+        found = {hit.entry.version: hit for hit in hits}
+        items = self._store.get_all(list(found))
+        chosen = self._chooser.best(situation, [items[version] for version in found], settings.k)
+        return [found[item.version] for item in chosen]
 
     def show(self, versions: Sequence[str]) -> Recollection:
         """Return the block with those of the versions that are clean and within the budget."""

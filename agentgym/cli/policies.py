@@ -137,13 +137,15 @@ def open_player(
             return Player(_stranger(policy, Path(name).name, temperature, options.max_tokens, kind or "chat"))
     from agentgym.registry import find_spec
     from agentgym.training.assembly import make_agent
+    from agentgym.training.remembering.saved import saved_memory
     from agentgym.training.run import Run
 
     run = Run.open(name, runs, also=SCRIPTED)
     section = run.recipe.environment
     if find_spec(section.id).id != env:
         raise UsageError(f"The run {run.path} was trained in {section.id}, not in {env}; evaluate it there.")
-    player = make_agent(run.recipe, newest_policy(run, engine), temperature, name=run.name, kind=kind)
+    policy, memory = newest_policy(run, engine), saved_memory(run)
+    player = make_agent(run.recipe, policy, temperature, name=run.name, kind=kind, memory=memory)
     return Player(player, section, run.recipe.rollout.rules, run=run)
 
 

@@ -5,6 +5,6 @@ Nothing here deletes, renames or empties anything: a database that cannot be use
 
 from agentgym.database.database import Database
 from agentgym.database.schema import Migrations, Schema
-from agentgym.database.sqlite import connect, open_sqlite, transaction
+from agentgym.database.sqlite import connect, copy_sqlite, open_sqlite, transaction
 
-__all__ = ["Database", "Migrations", "Schema", "connect", "open_sqlite", "transaction"]
+__all__ = ["Database", "Migrations", "Schema", "connect", "copy_sqlite", "open_sqlite", "transaction"]

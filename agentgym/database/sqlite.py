@@ -62,6 +62,12 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def copy_sqlite(source: Path, target: Path) -> None:
+    """Write a new file that holds what was last committed to `source`, which may be in use."""
+    with closing(_open(source)) as old, closing(_open(target)) as new:
+        old.backup(new)
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Generator[sqlite3.Connection]:
     """Commit what the block writes, all of it or nothing."""

@@ -17,6 +17,7 @@ from agentgym.agents.reminding import Reminders
 from agentgym.agents.talking import TalkingAgent
 from agentgym.core.env import AgentEnv
 from agentgym.core.errors import ConfigError
+from agentgym.core.memory import Memory
 from agentgym.core.policy import Policy, Sampling
 from agentgym.core.task import Split, Task
 from agentgym.policies.divergence import DriftGauge
@@ -48,9 +49,15 @@ def env_factory(recipe: Recipe, split: Split = Split.TRAIN) -> Callable[[], Agen
 
 
 def make_agent(
-    recipe: Recipe, policy: Policy, temperature: float, name: str = "", kind: str | None = None
+    recipe: Recipe,
+    policy: Policy,
+    temperature: float,
+    name: str = "",
+    kind: str | None = None,
+    memory: Memory | None = None,
 ) -> TalkingAgent:
-    """Make the recipe's agent around a policy, called `name` or by the recipe's own; `kind` is another one for it."""
+    """Make the recipe's agent around a policy and a memory, called `name` or by the recipe's own; `kind` is another one
+    for it."""
     rollout, agent = recipe.rollout, recipe.agent
     return new_agent(
         kind or agent.kind,
@@ -63,6 +70,7 @@ def make_agent(
         restate_task=agent.restate_task,
         reminders=_reminders(recipe, policy, temperature),
         name=name or recipe.name,
+        memory=memory,
     )
 
 
@@ -136,8 +144,9 @@ def newest_weights(path: str) -> str:
     return str(latest_checkpoint(run.checkpoints).path) if run.checkpoints.is_dir() else path
 
 
-def initial_model(recipe: Recipe, progress: Progress) -> LoadedModel:
-    """Return the model that reinforcement starts from: loaded or made, and warm-started if so configured."""
+def initial_model(recipe: Recipe, progress: Progress, memory: Memory | None = None) -> LoadedModel:
+    """Return the model that reinforcement starts from: loaded or made, and warm-started if so configured, with what
+    `memory` shows in the demonstrations."""
     section = recipe.warm_start
     demonstrations = [] if section is None else play_demonstrations(recipe, section, progress)
     if recipe.model.scratch is None:
@@ -145,7 +154,7 @@ def initial_model(recipe: Recipe, progress: Progress) -> LoadedModel:
     else:
         loaded = _from_scratch(recipe, recipe.model.scratch, demonstrations)
     if section is not None:
-        _warm_start(recipe, section, loaded, demonstrations, progress)
+        _warm_start(recipe, section, loaded, demonstrations, progress, memory)
     return loaded
 
 
@@ -203,12 +212,13 @@ def _warm_start(
     loaded: LoadedModel,
     demonstrations: Sequence[Demonstration],
     progress: Progress,
+    memory: Memory | None,
 ) -> None:
     episodes = asyncio.run(
         tokenise(
             demonstrations,
             loaded.tokenizer,
-            lambda policy: make_agent(recipe, policy, temperature=1.0),
+            lambda policy: make_agent(recipe, policy, temperature=1.0, memory=memory),
             env_factory(recipe),
         )
     )

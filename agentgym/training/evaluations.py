@@ -12,18 +12,28 @@ from agentgym.policies.local import LocalPolicy
 from agentgym.store.store import Store
 from agentgym.training.assembly import make_agent
 from agentgym.training.progress import Progress
+from agentgym.training.remembering.library import RunLibrary
 from agentgym.training.run import Run
 from agentgym.training.watch import Watch
 
 
 class Evaluations:
-    """Plays and keeps a run's evaluations; one that is on disk already is not played again."""
+    """Plays and keeps a run's evaluations, with the `library` that the run has; one that is on disk already is not
+    played again."""
 
-    def __init__(self, run: Run, store: Store, policy: LocalPolicy, progress: Progress) -> None:
+    def __init__(
+        self,
+        run: Run,
+        store: Store,
+        policy: LocalPolicy,
+        progress: Progress,
+        library: RunLibrary | None = None,
+    ) -> None:
         self._run = run
         self._store = store
         self._policy = policy
         self._progress = progress
+        self._library = library
 
     def heldout(self, name: str) -> None:
         """Evaluate on the held-out tasks as `name` (before, after), unless the recipe has none."""
@@ -47,13 +57,22 @@ class Evaluations:
         self._store.add_evaluation(self._run.name, iteration, name, path.read_text("utf-8"))
 
     def _play(self, name: str, split: Split, tasks: int) -> Evaluation:
-        recipe = self._run.recipe
+        recipe, library = self._run.recipe, self._library
+        trained = trained_keys(self._store, self._run.name) if split is Split.HELDOUT else frozenset[str]()
+        if library is not None and split is Split.HELDOUT:
+            trained |= library.learned_from
         watch = Watch(self._run, self._progress)
         monitor = watch.monitor()
         evaluation = asyncio.run(
             evaluate(
                 recipe.environment.id,
-                make_agent(recipe, self._policy, recipe.evaluation.temperature, f"{recipe.name}, {name}"),
+                make_agent(
+                    recipe,
+                    self._policy,
+                    recipe.evaluation.temperature,
+                    f"{recipe.name}, {name}",
+                    memory=library,
+                ),
                 split,
                 tasks=tasks,
                 samples=recipe.evaluation.samples,
@@ -64,7 +83,7 @@ class Evaluations:
                 rules=recipe.rollout.rules,
                 monitor=monitor,
                 label=name,
-                trained=trained_keys(self._store, self._run.name) if split is Split.HELDOUT else (),
+                trained=trained,
                 on_progress=lambda _, done, total: self._told(name, done, total),
             )
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -42,12 +42,22 @@ class Experience:
 
     def teaching(self) -> Experience:
         """Return those that can teach: with a score, of a whole enough group, not over before the policy acted."""
-        kept = [
-            (episode, bool(guided))
-            for episode, guided in zip(self.episodes, self.guided_T, strict=True)
-            if episode.outcome.scored and not episode.ended_in_prefix and episode.group_id not in self.dropped
+        return self.only(
+            [
+                each.outcome.scored and not each.ended_in_prefix and each.group_id not in self.dropped
+                for each in self.episodes
+            ]
+        )
+
+    def only(self, kept: Sequence[bool], metrics: Mapping[str, float] | None = None) -> Experience:
+        """Return some of the episodes, `kept` of them, with more figures."""
+        chosen = [
+            pair
+            for pair, stays in zip(zip(self.episodes, self.guided_T, strict=True), kept, strict=True)
+            if stays
         ]
-        return Experience([episode for episode, _ in kept], [guided for _, guided in kept], self.metrics)
+        guided = [bool(other) for _, other in chosen]
+        return Experience([episode for episode, _ in chosen], guided, {**self.metrics, **(metrics or {})})
 
     def joined(self, more: Sequence[Episode]) -> Experience:
         """Return these and `more`, which the policy itself has played."""

@@ -36,6 +36,7 @@ from agentgym.training.proximal import Proximal, Sampler
 from agentgym.training.recipe_problems import explain
 from agentgym.training.recipe_tables import kind_in, merge_tables, override, read_recipe, with_part_names
 from agentgym.training.recording import with_recorded_settings
+from agentgym.training.remembering.section import MemorySection
 from agentgym.training.replay import NoReplay, Replay
 from agentgym.training.rewards.base import Reward
 from agentgym.training.rules import broken_rules
@@ -109,6 +110,7 @@ class Recipe(Settings):
     warm_start: WarmStartSection | None = None
     rollout: RolloutSection = RolloutSection()
     agent: AgentSection = AgentSection()
+    memory: MemorySection | None = None
     optimiser: OptimiserSection = OptimiserSection()
     evaluation: EvaluationSection = EvaluationSection()
     checkpoint: CheckpointSection = CheckpointSection()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -10,6 +11,8 @@ from pydantic import BaseModel
 from agentgym.core.errors import did_you_mean
 from agentgym.training.parts import Part
 from agentgym.training.recipe_tables import kind_in
+
+_PASSWORD = re.compile(r"(://[^/@:\s]*):[^/@\s]*@")
 
 
 def explain(problem: Mapping[str, Any], table: Mapping[str, Any], recipe: type[BaseModel]) -> str:
@@ -21,7 +24,8 @@ def explain(problem: Mapping[str, Any], table: Mapping[str, Any], recipe: type[B
     if problem["type"] == "missing":
         return f"{where}: is missing."
     message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{where}: got {problem['input']!r}. {message}" if path else message
+    got = _PASSWORD.sub(r"\1:***@", repr(problem["input"]))
+    return f"{where}: got {got}. {message}" if path else message
 
 
 def _known_keys(path: Sequence[str], table: Any, recipe: type[BaseModel]) -> list[str]:

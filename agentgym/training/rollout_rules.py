@@ -84,6 +84,42 @@ def members_to_spare(recipe: Recipe) -> str | None:
     return None
 
 
+def support_to_spare(recipe: Recipe) -> str | None:
+    """Some groups become memory, and the others teach."""
+    if recipe.memory is None or recipe.memory.support == 0:
+        return None
+    support, tasks = round(recipe.memory.support * recipe.rollout.tasks), recipe.rollout.tasks
+    if 0 < support < tasks:
+        return None
+    return (
+        f"`memory.support = {recipe.memory.support:g}` sets {support} of {tasks} groups aside. Set it so that at least one "
+        "is, and one is left to learn from, or `rollout.tasks` higher."
+    )
+
+
+def memory_of_what_happened(recipe: Recipe) -> str | None:
+    """What a model imagines is no experience to remember."""
+    memory = recipe.memory
+    if memory is None or not recipe.imagination.imagines:
+        return None
+    if memory.support == 0 and memory.retriever != "learned":
+        return None
+    return (
+        f"the imagination {recipe.imagination.name!r} would be remembered as if it had happened: set `memory.support` to 0 "
+        "and `memory.retriever` to 'likeness', or `imagination` to 'none'."
+    )
+
+
+def same_beginning(recipe: Recipe) -> str | None:
+    """A branch goes on from the conversation of its trunk, which a lottery of its own would change."""
+    if recipe.memory is None or not recipe.memory.draws or recipe.branching.name == "none":
+        return None
+    return (
+        f"the branching {recipe.branching.name!r} goes on from a conversation with what its trunk was shown, and the "
+        "memory's lottery would draw anew. Set `memory.shown` to 1, or `branching` to 'none'."
+    )
+
+
 def logprobs_to_train_on(recipe: Recipe) -> str | None:
     """vLLM tells the log-probabilities that are left after top-p."""
     if recipe.rollout.engine == "local" or recipe.rollout.top_p == 1:
@@ -104,6 +140,7 @@ def something_to_play(recipe: Recipe) -> str | None:
         "guidance": recipe.guidance.name != "none",
         "imagination": recipe.imagination.imagines,
         "sampling": recipe.sampling.name != "uniform",
+        "memory": recipe.memory is not None,
     }
     asked = [key for key, there in chosen.items() if there]
     if not asked:

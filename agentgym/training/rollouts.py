@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from agentgym.core.env import AgentEnv
+from agentgym.core.memory import Memory
 from agentgym.core.task import Task
 from agentgym.core.trace import Episode
 from agentgym.policies.local import LocalPolicy
@@ -39,8 +40,8 @@ class TracksTasks(Protocol):
 
 
 class Rollouts:
-    """Plays groups of train tasks with a policy, as a recipe says. `guide` helps where the recipe has guidance, and
-    `dreams` are played where it imagines."""
+    """Plays groups of train tasks with a policy, as a recipe says. `guide` helps where the recipe has guidance, `dreams`
+    are played where it imagines, and `memory` is what the agent is shown."""
 
     def __init__(
         self,
@@ -49,12 +50,13 @@ class Rollouts:
         watch: Watch,
         guide: Guide | None = None,
         dreams: Dreams | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._recipe = recipe
         self._dreams = dreams
         self._watch = watch
         self._monitor = watch.monitor()
-        self._agent = make_agent(recipe, policy, recipe.rollout.temperature)
+        self._agent = make_agent(recipe, policy, recipe.rollout.temperature, memory=memory)
         self._policy = policy
         self._guide = guide
         self._experts: Experts | None = None

@@ -22,7 +22,10 @@ from agentgym.training.rollout_rules import (
     expert_to_learn_from,
     logprobs_to_train_on,
     members_to_spare,
+    memory_of_what_happened,
+    same_beginning,
     something_to_play,
+    support_to_spare,
 )
 
 if TYPE_CHECKING:
@@ -100,6 +103,9 @@ RULES: tuple[Rule, ...] = (
     expert_to_learn_from,
     logprobs_to_train_on,
     members_to_spare,
+    support_to_spare,
+    memory_of_what_happened,
+    same_beginning,
     something_to_play,
     gap_to_correct,
     turns_in_sequence,

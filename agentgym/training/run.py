@@ -5,6 +5,7 @@ versions.json          agentgym, Python and the libraries that made the numbers
 metrics.jsonl          one line per iteration; the same seed gives the same file
 timing.jsonl           seconds and rates of each iteration
 store.sqlite           episodes, turns and metrics
+library.sqlite         the memory, where the recipe has one
 warm_start/            the model before reinforcement
 checkpoints/           see `agentgym.training.checkpoint`
 evaluations/           before.json, after.json, and select-000010.json ...
@@ -89,6 +90,11 @@ class Run:
     def checkpoints(self) -> Path:
         """Where the checkpoints are."""
         return self.path / "checkpoints"
+
+    @property
+    def library(self) -> Path:
+        """The memory that it shows its policy."""
+        return self.path / "library.sqlite"
 
     @property
     def warm_start(self) -> Path:

@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 from transformers import PreTrainedModel
 
+from agentgym.core.memory import Memory
 from agentgym.policies.models import LoadedModel, save_model
 from agentgym.training.assembly import initial_model, make_side_task, make_tutor, open_model
 from agentgym.training.checkpoint import Checkpoint, load_optimiser, save_checkpoint
@@ -57,11 +58,18 @@ class TrainingState:
         self._kept: list[Kept] = [part for part in possible if part is not None]
 
     @classmethod
-    def begin(cls, run: Run, recipe: Recipe, others: Sequence[Kept], progress: Progress) -> Self:
+    def begin(
+        cls,
+        run: Run,
+        recipe: Recipe,
+        others: Sequence[Kept],
+        progress: Progress,
+        memory: Memory | None = None,
+    ) -> Self:
         """Return the state that reinforcement starts from; the first checkpoint is made."""
         if isinstance(recipe.data, Recorded):
             RecordedEpisodes(recipe).must_match(recipe.model.path)
-        loaded = initial_model(recipe, progress)
+        loaded = initial_model(recipe, progress, memory)
         save_model(loaded.model, loaded.tokenizer, run.warm_start)
         state = cls(run, recipe, loaded, others)
         state.save()

@@ -13,6 +13,7 @@ from agentgym.policies.divergence import DriftGauge
 from agentgym.policies.local import LocalPolicy
 from agentgym.store.lessons import Lesson
 from agentgym.store.store import Store
+from agentgym.training.advantages.exposure import fairly_compared
 from agentgym.training.context_drift import DRIFT_FILE, by_turn, drift_metrics, turn_drift
 from agentgym.training.drift import with_drift
 from agentgym.training.experience import Experience
@@ -21,6 +22,7 @@ from agentgym.training.metrics import rollout_metrics
 from agentgym.training.offending import NonFiniteLoss
 from agentgym.training.progress import Progress
 from agentgym.training.recipe import Recipe
+from agentgym.training.remembering.library import RunLibrary
 from agentgym.training.run import Run
 from agentgym.training.state import TrainingState
 from agentgym.training.turns import TurnTable
@@ -37,6 +39,7 @@ class Teaching:
         state: TrainingState,
         policy: LocalPolicy,
         progress: Progress,
+        library: RunLibrary | None = None,
     ) -> None:
         self._run = run
         self._recipe = recipe
@@ -45,6 +48,7 @@ class Teaching:
         self._learner = state.learner
         self._policy = policy
         self._progress = progress
+        self._library = library
         self.lessons: list[Lesson] = []
         """What the last update made of the episodes that were played, not of those that were answered anew."""
 
@@ -61,8 +65,11 @@ class Teaching:
                 f"None of the {len(episodes)} episodes of iteration {self._learner.iteration} could be scored. The "
                 f"first failed with:\n{episodes[0].error}"
             )
-        replayed = self._replayed(scored)
-        lessons = teaching.joined(replayed)
+        support, teaching = self._set_aside(teaching)
+        replayed = self._replayed(teaching.episodes)
+        lessons = self._admitted(teaching.joined(replayed))
+        again = {episode.id for episode in replayed}
+        teaching = lessons.only([episode.id not in again for episode in lessons.episodes])
         turns = TurnTable.from_episodes(lessons.episodes)
         credited = self._credited(turns)
         recorded, judged = frozenset(map(id, lessons.episodes)), dict[str, float]()
@@ -72,10 +79,10 @@ class Teaching:
         if len(credited.turn_R):
             recipe = self._recipe
             advantage_R = recipe.guidance.credit(recipe.advantage, credited, lessons.guided_T)
-        own = TurnTable.from_episodes(scored) if replayed else turns
-        metrics = {**rollout_metrics(scored, own, advantage_R[: len(own.turn_R)]), **experience.metrics}
+        own = TurnTable.from_episodes(teaching.episodes) if again else turns
+        metrics = rollout_metrics(teaching.episodes, own, advantage_R[: len(own.turn_R)])
         metrics |= self._context_drift(scored)
-        metrics["replayed"] = float(len(replayed))
+        metrics |= {**teaching.metrics, "replayed": float(len(replayed))}
         metrics["unscored"] = float(sum(not episode.outcome.scored for episode in episodes))
         with self._offending_kept(self._learner.iteration):
             learned = self._learner.learn(lessons.episodes, credited, advantage_R, lessons.guided)
@@ -86,6 +93,8 @@ class Teaching:
                 f"Iteration {self._learner.iteration - 1}: the sampler is {learned['gap_mean']:.3g} nats off the "
                 f"trainer (limit {self._recipe.gap_limit:g}); corrected by importance weights truncated at {GAP_CAP:g}."
             )
+        if self._library is not None:
+            metrics |= self._library.learn(support, scored, self._learner.iteration - 1)
         return {**metrics, **judged, **learned}
 
     def _context_drift(self, episodes: Sequence[Episode]) -> dict[str, float]:
@@ -100,6 +109,16 @@ class Teaching:
         self._run.append(DRIFT_FILE, self._learner.iteration, by_turn(drift_ET))
         return drift_metrics(drift_ET)
 
+    def _set_aside(self, teaching: Experience) -> tuple[list[Episode], Experience]:
+        """Return the episodes that the memory is made from, and the experience without them."""
+        if self._library is None:
+            return [], teaching
+        return self._library.set_aside(teaching, self._learner.iteration)
+
+    def _admitted(self, lessons: Experience) -> Experience:
+        """Return what may be learned from beside what the memory was made from."""
+        return lessons if self._library is None else self._library.admit(lessons)
+
     def _replayed(self, fresh: Sequence[Episode]) -> list[Episode]:
         """Return the episodes of earlier iterations to learn from as well."""
         return self._recipe.replay.draw(
@@ -110,7 +129,11 @@ class Teaching:
         )
 
     def _credited(self, turns: TurnTable) -> TurnTable:
-        """Return the table that credit is given by: with shaped rewards, and the drift where it is asked for."""
+        """Return the table that credit is given by: fair to what a memory showed, with shaped rewards, and the drift
+        where it is asked for."""
+        memory = self._recipe.memory
+        if memory is not None:
+            turns = fairly_compared(turns, memory.exposure)
         for part in self._recipe.rewards:
             turns = part(turns)
         advantage = self._recipe.advantage

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager, nullcontext, suppress
 from time import perf_counter
 
 from agentgym.core.errors import StoreFault
+from agentgym.core.trace import Episode
 from agentgym.policies.local import LocalPolicy
 from agentgym.store.store import Store
 from agentgym.store.tables import RunStatus
@@ -24,10 +25,12 @@ from agentgym.training.evaluations import Evaluations
 from agentgym.training.experience import Keep, Source
 from agentgym.training.guides import make_guide
 from agentgym.training.imagination.dreams import Dreams, make_dreams
+from agentgym.training.lineage import trained_on
 from agentgym.training.memory import Memories
 from agentgym.training.plot import plot_learning_curve
 from agentgym.training.progress import Progress, Silent
 from agentgym.training.recorded import RecordedEpisodes
+from agentgym.training.remembering.library import RunLibrary
 from agentgym.training.rollouts import Rollouts
 from agentgym.training.run import Run, installed_versions
 from agentgym.training.state import TrainingState
@@ -43,6 +46,8 @@ class Trainer:
         self.memories = Memories()
         self.recipe = self.memories.bind(run.recipe)
         self.progress = progress or Silent()
+        self.library: RunLibrary | None = None
+        """The recipe's memory, while the run goes on."""
 
     def train(self) -> None:
         """Do what is left of the run. Raises `StoreFault` when the disk is full; nothing finished is lost."""
@@ -52,7 +57,7 @@ class Trainer:
             resumed = latest_checkpoint(self.run.checkpoints) if begun else None
             with Store(self.run.store) as store:
                 self._enter(store, resumed)
-                with self._status_kept(store):
+                with self._status_kept(store), self._library_open():
                     self._train(store, resumed)
         except OSError as error:
             if error.errno not in NO_SPACE:
@@ -61,6 +66,15 @@ class Trainer:
                 f"No space left for the run {self.run.path} ({error.strerror}). Its last finished iteration is "
                 "safe: free some space, then resume it."
             ) from error
+
+    @contextmanager
+    def _library_open(self) -> Generator[None]:
+        """Have the run's library at hand, if the recipe has a memory."""
+        if self.recipe.memory is None:
+            yield
+            return
+        with closing(RunLibrary(self.run, self.recipe.memory, self.recipe.seed)) as self.library:
+            yield
 
     @contextmanager
     def _status_kept(self, store: Store) -> Generator[None]:
@@ -95,12 +109,12 @@ class Trainer:
         learner = state.learner
         policy = make_policy(self.recipe, state.loaded, self.recipe.rollout.engine)
         policy.set_version(learner.iteration)
-        evaluations = Evaluations(self.run, store, policy, self.progress)
+        evaluations = Evaluations(self.run, store, policy, self.progress, self.library)
         dreams = make_dreams(
             self.recipe, lambda iteration: store.episodes(self.run.name, iteration=iteration, phase="train")
         )
         rollouts = self._source(store, policy, dreams)
-        teach = Teaching(self.run, self.recipe, store, state, policy, self.progress)
+        teach = Teaching(self.run, self.recipe, store, state, policy, self.progress, self.library)
         if learner.iteration == 0:
             evaluations.heldout("before")
         self.progress.stage("reinforcement", self.recipe.iterations)
@@ -136,9 +150,13 @@ class Trainer:
 
     def _state(self, resumed: Checkpoint | None) -> TrainingState:
         """Return the state to go on from."""
+        library = self.library
+        others = [self.memories] if library is None else [self.memories, library]
         if resumed is None:
-            return TrainingState.begin(self.run, self.recipe, [self.memories], self.progress)
-        state = TrainingState.resume(self.run, self.recipe, [self.memories], resumed)
+            if library is not None:
+                library.begin(trained_on(self.recipe.model.path))
+            return TrainingState.begin(self.run, self.recipe, others, self.progress, library)
+        state = TrainingState.resume(self.run, self.recipe, others, resumed)
         self.progress.say(f"Resuming {self.run.path} after {resumed.iteration} finished iterations.")
         return state
 
@@ -149,11 +167,18 @@ class Trainer:
         if isinstance(self.recipe.data, Demonstrated):
             return DemonstratedEpisodes(self.recipe, policy.tokenizer)
         guide = make_guide(self.recipe, policy, lambda name: store.episode(name, self.run.name))
-        return Rollouts(self.recipe, policy, Watch(self.run, self.progress), guide, dreams)
+        watch = Watch(self.run, self.progress)
+        return Rollouts(self.recipe, policy, watch, guide, dreams, self.library)
 
     def _keep(self, writer: EpisodeWriter, iteration: int) -> Keep:
         """Return what is told each episode of an iteration."""
-        return lambda episode, phase: writer.write(episode, iteration=iteration, phase=phase)
+
+        def keep(episode: Episode, phase: str) -> None:
+            writer.write(episode, iteration=iteration, phase=phase)
+            if self.library is not None and phase == "train":
+                self.library.note(episode)
+
+        return keep
 
     def _renew_reference(self, state: TrainingState) -> None:
         if state.renew_reference():

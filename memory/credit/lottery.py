@@ -39,8 +39,8 @@ class ExposureLottery:
     """`Recall` with a lottery, for episodes that are trained on; implements `agentgym.core.memory.Memory`.
 
     For each candidate of each rollout chance decides on its own whether it is shown. The draw depends on the seed,
-    the run, the episode and the version alone: the same run draws the same, in whatever order its episodes are
-    played and however often one is tried again. Candidates are what would be shown without a lottery, within the
+    the episode's id and the version alone: a run draws the same whatever it is called, in whatever order its episodes
+    are played and however often one is tried again. Candidates are what would be shown without a lottery, within the
     budget; so nothing but chance withholds any. Episodes of tasks that agents are evaluated on are shown
     everything, and leave no trace.
 
@@ -50,7 +50,10 @@ class ExposureLottery:
     def __init__(
         self, recall: Recall, log: EvidenceLog, *, seed: int, run: str = "", probability: float = 0.5
     ) -> None:
-        """Wrap a memory; `probability` is that of being shown. Raises `ConfigError` outside 0.2 to 0.8."""
+        """Wrap a memory; `probability` is that of being shown, and episodes are noted as `RUN/EPISODE`.
+
+        Raises `ConfigError` for a probability outside 0.2 to 0.8.
+        """
         if not LEAST <= probability <= MOST:
             raise ConfigError(
                 f"Items are shown with a probability from {LEAST} to {MOST}, or too little can be learned of them; "
@@ -130,7 +133,7 @@ class ExposureLottery:
         del self._open[episode.id]
 
     def _draw(self, episode: str, version: str) -> Exposure:
-        shown = chance(self._seed, self._run, episode, version) < self.probability
+        shown = chance(self._seed, episode, version) < self.probability
         return Exposure(version, self.probability, shown)
 
 

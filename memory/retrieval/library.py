@@ -79,6 +79,11 @@ class Library:
         self._envs = _coded(self.entries, "env_id")
         self._current: dict[frozenset[ItemStatus], NDArray[np.bool_]] = {}
 
+    @property
+    def waits(self) -> bool:
+        """Whether a search may wait for something outside the process, such as an endpoint for embeddings."""
+        return not all(isinstance(ranker, Bm25 | Ngrams) for ranker in self.rankers)
+
     def __len__(self) -> int:
         return len(self.entries)
 

@@ -120,8 +120,23 @@ def test_selection_follows_q_and_exploration_varies_it(tmp_path: Path) -> None:
     other = CaseSelector(SelectorSettings(seed=9))
     other.load(tmp_path / "selector.safetensors")
     np.testing.assert_array_equal(other.q(text, cases), q)
-    with pytest.raises(UsageError, match="does not hold the weights"):
+    with pytest.raises(UsageError, match="does not hold such a selector"):
         CaseSelector(SelectorSettings(hidden=3)).load(tmp_path / "selector.safetensors")
+
+
+def test_what_is_saved_learns_on_to_the_same_weights(tmp_path: Path) -> None:
+    settings = SelectorSettings(recent=100, passes=3)
+    whole, world = CaseSelector(settings), World(0)
+    batches = [world.varied(10) for _ in range(3)]
+    whole.learn(batches[0])
+    whole.learn(batches[1])  # more than are kept
+    whole.save(tmp_path / "selector.safetensors")
+    again = CaseSelector(settings)
+    again.load(tmp_path / "selector.safetensors")
+    assert again.learn(batches[2]) == whole.learn(batches[2])
+    for selector, name in ((whole, "one"), (again, "other")):
+        selector.save(tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
 def test_the_same_trials_give_the_same_network() -> None:

@@ -78,11 +78,11 @@ class LuckSpec:
 SPEC = LuckSpec()
 
 
-def luck_model(folder: Path, seed: int = 0) -> Path:
+def luck_model(folder: Path, seed: int = 0, *, max_context: int = 512) -> Path:
     """Save an untrained model and return its directory."""
     tokenizer = train_tokenizer(["Turn 0 of train-1.", "win", "Turn 1.", "Turn 2."] * 3, 300)
     sizes = ModelConfig(
-        hidden_size=32, layers=1, heads=2, kv_heads=1, head_dim=16, mlp_size=48, max_context=512
+        hidden_size=32, layers=1, heads=2, kv_heads=1, head_dim=16, mlp_size=48, max_context=max_context
     )
     save_model(make_model(sizes, tokenizer, seed=seed, device="cpu"), tokenizer, folder)
     return folder

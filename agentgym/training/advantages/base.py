@@ -23,7 +23,6 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from agentgym.training.advantages.exposure import Exposure, fairly_compared
 from agentgym.training.parts import Part
 from agentgym.training.turns import Indices, Samples, TurnTable, Values
 
@@ -88,9 +87,6 @@ class GroupBaseline(Penalised):
     """Whether the group's statistics count trajectories, turns, or first turns (as their own penalties leave them)."""
     singleton: Singleton = "zero"
     """What a group of one gets."""
-    exposure: Exposure = "ignore"
-    """What is done where a memory did not show all rollouts of a group the same: nothing; only those are compared that
-    were shown the same ("equal"); or the effect of what was shown is taken out of the scores ("correct")."""
 
     @abstractmethod
     def baseline(self, samples: Samples, length_S: Values) -> Values:
@@ -102,7 +98,7 @@ class GroupBaseline(Penalised):
 
     def __call__(self, turns: TurnTable) -> Values:
         """Return scale x (return - baseline) for each turn, shape (R,)."""
-        turns = fairly_compared(self.charged(turns), self.exposure)
+        turns = self.charged(turns)
         score_R, group_R = turns.score_R - self.penalty(turns, "return"), turns.group_R
         if self.statistics == "trajectory":
             samples, length_S = Samples.of(turns.score_T, turns.group_T), turns.tokens_T

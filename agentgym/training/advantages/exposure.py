@@ -21,16 +21,17 @@ RIDGE = 1.0
 
 
 def fairly_compared(turns: TurnTable, exposure: Exposure) -> TurnTable:
-    """Return the table in which the group's statistics are fair to what each trajectory was shown."""
+    """Return the table in which statistics of groups and of states are fair to what each trajectory was shown."""
     if exposure == "ignore" or len(set(turns.shown_T)) <= 1:
         return turns
     return among_equals(turns) if exposure == "equal" else corrected(turns)
 
 
 def among_equals(turns: TurnTable) -> TurnTable:
-    """Return the table with its groups split by what was shown."""
-    shown_T = zip(turns.group_T.tolist(), turns.shown_T, strict=True)
-    return replace(turns, group_T=codes(shown_T))
+    """Return the table with its groups, and the turns that stood in one state, split by what was shown."""
+    group_T = codes(zip(turns.group_T.tolist(), turns.shown_T, strict=True))
+    state_R = codes(zip(group_T[turns.trajectory_R].tolist(), turns.state_R.tolist(), strict=True))
+    return replace(turns, group_T=group_T, state_R=state_R)
 
 
 def corrected(turns: TurnTable) -> TurnTable:
@@ -38,6 +39,7 @@ def corrected(turns: TurnTable) -> TurnTable:
 
     b is the ridge regression of scores on x, both relative to their groups, over the whole batch; co-shown items are
     told apart. Within each group the mean score stays as it is, and a group that was shown the same keeps its scores.
+    The reward of a trajectory's last turn changes with its score, so that returns from a turn on are corrected as well.
     """
     versions = sorted(frozenset[str]().union(*turns.shown_T))
     shown_TV = np.array([[version in shown for version in versions] for shown in turns.shown_T], np.float64)
@@ -48,4 +50,6 @@ def corrected(turns: TurnTable) -> TurnTable:
     score_T = samples.centred(turns.score_T, samples.mean_G, turns.group_T)
     gram_VV = relative_TV.T @ relative_TV + RIDGE * np.eye(len(versions))
     effect_V = np.linalg.solve(gram_VV, relative_TV.T @ score_T)
-    return replace(turns, score_T=turns.score_T - relative_TV @ effect_V)
+    luck_T = relative_TV @ effect_V
+    luck_R = np.where(turns.last_R, luck_T[turns.trajectory_R], 0.0)
+    return replace(turns, score_T=turns.score_T - luck_T, reward_R=turns.reward_R - luck_R)

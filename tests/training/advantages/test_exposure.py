@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentgym.core.trace import Outcome
-from agentgym.training.advantages.exposure import corrected
+from agentgym.training.advantages.exposure import Exposure, among_equals, corrected, fairly_compared
 from agentgym.training.advantages.group import GroupMean, LeaveOneOut
+from agentgym.training.advantages.step import StepGroup
 from agentgym.training.turns import TurnTable
 from tests.memory.episodes import episode
 from tests.training.advantages.tables import one_turn_each
@@ -25,7 +26,7 @@ def shown(group: str, scores: Sequence[float], items: Sequence[str]) -> TurnTabl
 
 def test_only_rollouts_that_were_shown_the_same_are_compared() -> None:
     turns = shown("gggghh", [1, 0, 1, 1, 0, 1], ["a", "a", "", "", "a", "b"])
-    np.testing.assert_allclose(GroupMean(exposure="equal")(turns), [0.5, -0.5, 0, 0, 0, 0])
+    np.testing.assert_allclose(GroupMean()(among_equals(turns)), [0.5, -0.5, 0, 0, 0, 0])
     np.testing.assert_allclose(GroupMean()(turns)[:4], [0.25, -0.75, 0.25, 0.25])
 
 
@@ -34,7 +35,7 @@ def test_what_an_item_does_is_taken_out_where_it_is_known_well() -> None:
     groups = "".join(letter * 4 for letter in "abcdefghijklmnopqrstuvwxyz")
     turns = shown(groups, [1.0, 1.0, 0.0, 0.0] * 26, ["i", "i", "", ""] * 26)
     assert np.abs(GroupMean()(turns)).max() == 0.5
-    assert np.abs(GroupMean(exposure="correct")(turns)).max() < 0.02
+    assert np.abs(GroupMean()(corrected(turns))).max() < 0.02
 
 
 def test_items_shown_together_are_told_apart() -> None:
@@ -46,19 +47,18 @@ def test_items_shown_together_are_told_apart() -> None:
     turns = shown(groups, scores, items)
     merit = LeaveOneOut()(replace(turns, score_T=skill, reward_R=skill))
     luck = np.abs(LeaveOneOut()(turns) - merit).mean()
-    assert np.abs(LeaveOneOut(exposure="correct")(turns) - merit).mean() < 0.15 * luck
+    assert np.abs(LeaveOneOut()(corrected(turns)) - merit).mean() < 0.15 * luck
 
 
 @pytest.mark.parametrize("exposure", ["equal", "correct"])
 @given(st.lists(st.tuples(st.sampled_from("gh"), st.integers(0, 1)), min_size=1, max_size=10), st.booleans())
 def test_nothing_changes_where_all_were_shown_the_same(
-    exposure: str, rollouts: list[tuple[str, int]], remembering: bool
+    exposure: Exposure, rollouts: list[tuple[str, int]], remembering: bool
 ) -> None:
     turns = one_turn_each("".join(group for group, _ in rollouts), [score for _, score in rollouts])
     if remembering:
         turns = replace(turns, shown_T=[frozenset("ab")] * len(rollouts))
-    advantage = GroupMean.model_validate({"exposure": exposure})
-    np.testing.assert_array_equal(advantage(turns), GroupMean()(turns))
+    np.testing.assert_array_equal(GroupMean()(fairly_compared(turns, exposure)), GroupMean()(turns))
 
 
 @given(
@@ -74,6 +74,18 @@ def test_correcting_leaves_the_means_of_groups(rollouts: list[tuple[str, float, 
     if any(items):
         before, after = (np.bincount(turns.group_T, each.score_T) for each in (turns, corrected(turns)))
         np.testing.assert_allclose(after, before, atol=1e-9)
+
+
+def test_states_and_returns_are_fair_too() -> None:
+    """Of two turns in one state the lucky trajectory's is no better."""
+    groups = "".join(letter * 4 for letter in "abcdefghijklmnopqrstuvwxyz")
+    turns = shown(groups, [1.0, 1.0, 0.0, 0.0] * 26, ["i", "i", "", ""] * 26)
+    turns = replace(turns, state_R=turns.group_T[turns.trajectory_R])
+    assert np.abs(StepGroup(std=False)(turns)).max() == 1.0
+    assert np.abs(StepGroup(std=False)(among_equals(turns))).max() == 0.0
+    assert np.abs(StepGroup(std=False)(corrected(turns))).max() < 0.04
+    returned_T = np.bincount(turns.trajectory_R, corrected(turns).reward_R)
+    np.testing.assert_allclose(returned_T, corrected(turns).score_T)
 
 
 def test_the_table_knows_what_episodes_began_with() -> None:
