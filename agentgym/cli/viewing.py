@@ -22,23 +22,36 @@ def view(
     ] = None,
     port: Port = 0,
     runs: RunsRoot = Path("runs"),
+    memory: Annotated[
+        str | None,
+        typer.Option("--memory", metavar="PATH", help="A memory besides: a file, or a postgresql:// URL."),
+    ] = None,
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show runs in the browser: curves while they train, episodes turn by turn, groups, comparisons.
+    """Show runs in the browser: curves while they train, episodes turn by turn, groups, comparisons, memories.
 
     The pages are for this machine alone, and only read. Open the URL that is printed; the token in it becomes a
     cookie. Ctrl-C stops.
 
     Example: agentgym view reference
     """
+    from agentgym.memory.store.store import MemoryStore
     from agentgym.serving.viewer.library import find_run, must_have_runs
     from agentgym.serving.viewer.server import Viewer
 
     first = None if run is None else find_run(run, runs)
-    if first is None:
+    if memory is not None:
+        MemoryStore(memory, create=False).close()  # what is wrong with it is told at once
+    elif first is None:
         must_have_runs(runs)
-    asyncio.run(_serve(Viewer(runs, first, token=token, port=port, on_problem=tell), first, as_json=as_json))
+    asyncio.run(
+        _serve(
+            Viewer(runs, first, memory=memory, token=token, port=port, on_problem=tell),
+            first,
+            as_json=as_json,
+        )
+    )
     if not as_json:
         console().print("Stopped.")
 

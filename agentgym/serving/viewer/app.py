@@ -24,6 +24,8 @@ from agentgym.serving.viewer.episodes import episode_page, image_of, observation
 from agentgym.serving.viewer.groups import group_page
 from agentgym.serving.viewer.library import Library
 from agentgym.serving.viewer.listing import Search, listed
+from agentgym.serving.viewer.memory.shelf import Shelf
+from agentgym.serving.viewer.memory.site import MemorySite
 from agentgym.serving.viewer.pages import Pages
 from agentgym.serving.viewer.runs import run_page, series, summaries, summary
 from agentgym.serving.viewer.watching import changes
@@ -33,9 +35,11 @@ _RUN = "/runs/{folder}/{run}"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(library: Library, ending: asyncio.Event, on_problem: Callable[[str], None]) -> Starlette:
-    """Build the application. `ending` is set when streams are to end; `on_problem` is told of defects."""
-    site = _Site(library, ending, on_problem)
+def make_app(
+    library: Library, shelf: Shelf, ending: asyncio.Event, on_problem: Callable[[str], None]
+) -> Starlette:
+    """Build the application over runs and memories. `ending` is set when streams are to end; `on_problem` is told of defects."""
+    site = _Site(library, shelf, ending, on_problem)
     pages: dict[str, Callable[[Request], Response]] = {
         "/": site.runs,
         "/leaderboard": site.leaderboard,
@@ -48,6 +52,7 @@ def make_app(library: Library, ending: asyncio.Event, on_problem: Callable[[str]
         f"{_RUN}/groups/{{group:path}}": site.group,
         f"{_RUN}/images/{{turn:int}}/{{episode:path}}": site.image,
         f"{_RUN}/text/{{turn:int}}/{{episode:path}}": site.text,
+        **site.memory.routes(_svg, _theme),
     }
     return Starlette(
         routes=[
@@ -61,11 +66,14 @@ def make_app(library: Library, ending: asyncio.Event, on_problem: Callable[[str]
 
 
 class _Site:
-    def __init__(self, library: Library, ending: asyncio.Event, on_problem: Callable[[str], None]) -> None:
+    def __init__(
+        self, library: Library, shelf: Shelf, ending: asyncio.Event, on_problem: Callable[[str], None]
+    ) -> None:
         self._library = library
         self._ending = ending
         self._on_problem = on_problem
         self._pages = Pages()
+        self.memory = MemorySite(shelf, library, self._page)
 
     def answered(self, page: Callable[[Request], Response]) -> Endpoint:
         """Return a page as an endpoint, made in a thread; what cannot be shown is a page that says why."""
@@ -96,7 +104,9 @@ class _Site:
 
     def run(self, request: Request) -> Response:
         """Show a run."""
-        return self._page("run.html", page=run_page(self._library, *_run(request)), charts=CHARTS)
+        folder, run = _run(request)
+        page = run_page(self._library, folder, run)
+        return self._page("run.html", page=page, charts=CHARTS, memories=self.memory.of_run(folder))
 
     def chart(self, request: Request) -> Response:
         """Draw a curve of a run."""
@@ -121,7 +131,10 @@ class _Site:
         """Show an episode."""
         folder, run = _run(request)
         page = episode_page(self._library, folder, run, request.path_params["episode"])
-        return self._page("episode.html", page=page, folder=folder, run=run)
+        shown = {item for step in page.steps for item in step.turn.shown_items}
+        at_hand = self.memory.at_hand(folder, run, page.episode.id, shown)
+        named = {one.version: one for one in at_hand}
+        return self._page("episode.html", page=page, folder=folder, run=run, at_hand=at_hand, named=named)
 
     def group(self, request: Request) -> Response:
         """Show the rollouts of a group side by side, and the states they shared."""

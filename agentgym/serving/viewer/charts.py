@@ -12,8 +12,8 @@ from typing import Any, Literal
 from agentgym.core.errors import ConfigError
 
 Theme = Literal["light", "dark"]
-Points = Sequence[tuple[int, float]]
-"""Iteration and value."""
+Points = Sequence[tuple[float, float]]
+"""Iteration, or another measure of how far it is, and value."""
 
 _INK = {"light": ("#57606a", "#d8dee4"), "dark": ("#9aa4b2", "#2c333d")}
 """Of letters, of the grid."""
@@ -36,6 +36,10 @@ class Chart:
     share: bool = False
     """Whether the figures are between 0 and 1."""
     log: bool = False
+    along: str = "iteration"
+    """What the figures go along with."""
+    counts: bool = False
+    """Whether the figures are whole numbers."""
 
 
 CHARTS: Mapping[str, Chart] = {
@@ -76,8 +80,10 @@ def draw(chart: Chart, series: Mapping[str, Points], theme: Theme) -> bytes:
             axes.set_ylim(-0.02, 1.02)
         elif chart.log:
             axes.set_yscale("symlog", linthresh=1e-8)
-        axes.set_xlabel("iteration", color=ink, fontsize=9)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlabel(chart.along, color=ink, fontsize=9)
+        axes.xaxis.get_major_locator().set_params(integer=chart.along == "iteration")
+        if chart.counts:
+            axes.yaxis.get_major_locator().set_params(integer=True)
         axes.grid(color=grid, linewidth=0.8)
         axes.tick_params(colors=ink, labelsize=9, length=0)
         axes.spines[:].set_visible(False)
@@ -101,7 +107,7 @@ def draw_sparkline(points: Points, theme: Theme) -> bytes:
     return _figure((1.7, 0.42), plot)
 
 
-def _columns(points: Points) -> tuple[list[int], list[float]]:
+def _columns(points: Points) -> tuple[list[float], list[float]]:
     return [x for x, _ in points], [y if math.isfinite(y) else math.nan for _, y in points]
 
 

@@ -39,6 +39,7 @@ class Pages:
             duration=duration,
             pretty=lambda value: json.dumps(value, indent=2, ensure_ascii=False),
             part=part,
+            decoded=lambda data: bytes(data).decode("utf-8", "replace"),
         )
         self._templates.globals["run_url"] = run_url  # pyright: ignore[reportArgumentType]  # its type is inferred from what is there
 

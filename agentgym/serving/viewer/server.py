@@ -14,6 +14,7 @@ from agentgym.serving.listening import Listener, checked_token
 from agentgym.serving.viewer.access import Door
 from agentgym.serving.viewer.app import make_app
 from agentgym.serving.viewer.library import Library
+from agentgym.serving.viewer.memory.shelf import Shelf
 from agentgym.serving.viewer.pages import run_url
 from agentgym.serving.viewer.runs import summaries
 
@@ -32,15 +33,20 @@ class Viewer:
         root: Path,
         also: Path | None = None,
         *,
+        memory: str | None = None,
         token: str | None = None,
         port: int = 0,
         on_problem: Callable[[str], None] = _log.warning,
     ) -> None:
-        """Show the runs in `root`, and the run directory `also` besides; `on_problem` is told what failed."""
+        """Show the runs in `root`, the run directory `also` besides, and the memory at the path or URL `memory`.
+
+        `on_problem` is told what failed.
+        """
         self.token = checked_token(token)
         self.url = ""
         """Root of the server, such as `http://127.0.0.1:40123`; empty until it runs."""
         self._library = Library(root, also)
+        self._shelf = Shelf(self._library, memory)
         self._port = port
         self._on_problem = on_problem
         self._ending = asyncio.Event()
@@ -49,7 +55,7 @@ class Viewer:
     async def __aenter__(self) -> Self:
         self._listener = Listener(_HOST, self._port)
         self.url = self._listener.url
-        app = make_app(self._library, self._ending, self._on_problem)
+        app = make_app(self._library, self._shelf, self._ending, self._on_problem)
         door = Door(app, self.token, self._listener.port)
         await self._listener.start(door, "see the runs", self._on_problem, ws="none")
         return self
@@ -60,6 +66,7 @@ class Viewer:
         assert self._listener is not None
         self._ending.set()  # streams end, so that nothing is waited for
         await self._listener.stop()
+        self._shelf.close()
         self._library.close()
 
     def page_of(self, folder: Path) -> str:
