@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from agentgym.core.agent import EpisodeStart
 from agentgym.core.errors import ConfigError, did_you_mean
@@ -24,6 +24,8 @@ from agentgym.memory.retrieval.library import DEFAULT_K, Hit, Library, Query
 from agentgym.memory.scan import scan
 from agentgym.memory.store.snapshots import snapshot_sha
 from agentgym.memory.store.store import MemoryStore
+
+Retriever: TypeAlias = Literal["both", "bm25", "ngrams"]
 
 LOAD_SKILL = ToolSpec(
     "load_skill",
@@ -56,6 +58,8 @@ class RecallSettings:
     """The agent's own; it sees the spaces above it too."""
     token_budget: int = 1000
     """Most tokens of the block."""
+    retriever: Retriever = "both"
+    """By what items are found: BM25, words and parts of words (`ngrams`), or both, fused."""
     load_skills: bool = False
     """Show skills by name and description, with a tool to read the rest: for agents that call tools."""
 
@@ -90,6 +94,10 @@ class Recall:
             entry._replace(status=ItemStatus.ACTIVE) for entry in store.entries() if entry.version in members
         ]
         self.library = Library(entries)
+        if self.settings.retriever != "both":
+            self.library.rankers = [
+                ranker for ranker in self.library.rankers if ranker.name == self.settings.retriever
+            ]
         of_kind = {
             kind: snapshot_sha(entry.version for entry in entries if entry.kind is kind) for kind in ItemKind
         }

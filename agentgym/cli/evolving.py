@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -18,10 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from agentgym.agents.follower.agent import FollowerAgent
-from agentgym.agents.talking import TalkingAgent
+from agentgym.cli.acting import acting
 from agentgym.cli.console import console, error_console, show_error
-from agentgym.cli.policies import EndpointOptions, is_endpoint, open_endpoint, open_player
+from agentgym.cli.policies import EndpointOptions, is_endpoint, open_endpoint
 from agentgym.core.agent import Agent
 from agentgym.core.env import AgentEnv
 from agentgym.core.errors import AgentGymError, ConfigError, UsageError
@@ -205,7 +203,7 @@ class TerminalWatcher:
 
 
 def _cast(settings: EvolveSettings, root: Path) -> _Cast:
-    make_agent, rules = _acting(settings, root)
+    make_agent, rules = acting(settings, root)
     if settings.evolver == SCRIPTED:
 
         def scripted(make_env: Callable[[], AgentEnv]) -> Evolver:
@@ -221,30 +219,6 @@ def _cast(settings: EvolveSettings, root: Path) -> _Cast:
         return PolicyEvolver(policy, name=policy.model, space=settings.space)
 
     return _Cast(make_agent, written, rules)
-
-
-def _acting(settings: EvolveSettings, root: Path) -> tuple[Callable[[Memory | None], Agent], Rules | None]:
-    if settings.model == SCRIPTED:
-        return FollowerAgent, None
-    player = open_player(
-        settings.model,
-        settings.env_id,
-        settings.temperature,
-        root,
-        model=settings.model_name,
-        options=EndpointOptions(settings.api_key_env, max_tokens=settings.max_tokens),
-        agent=settings.agent,
-    )
-    agent = player.agent
-    if not isinstance(agent, TalkingAgent):
-        raise UsageError(f"{settings.model!r} reads no memory; let a model act, a run, or {SCRIPTED!r}.")
-
-    def remembering(memory: Memory | None) -> Agent:
-        clone = copy.copy(agent)
-        clone.memory = memory
-        return clone
-
-    return remembering, player.rules
 
 
 def _say_how_to_resume(run: EvolutionRun, why: str) -> None:

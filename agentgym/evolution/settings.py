@@ -7,10 +7,12 @@ from pydantic import Field, JsonValue
 from agentgym.evaluation.results import Record
 
 
-class EvolveSettings(Record):
-    """Kept with the run: whoever goes on with it does what it was begun with."""
+class Acting(Record):
+    """Who acts, and where."""
 
     env_id: str
+    options: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
+    """Of the environment."""
     model: str = "scripted"
     """Who acts: `scripted`, a URL, or a run."""
     model_name: str = ""
@@ -18,13 +20,20 @@ class EvolveSettings(Record):
     """The kind that acts by the model; null: the run's own, or chat."""
     temperature: float = Field(default=1.0, ge=0)
     """Of the model that acts."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """The name of the variable; the key itself is kept nowhere."""
+    concurrency: int = Field(default=16, ge=1)
+    max_turns: int = Field(default=50, ge=1)
+    max_tokens: int = Field(default=512, ge=1)
+    seed: int = 0
+
+
+class EvolveSettings(Acting):
+    """Kept with the run: whoever goes on with it does what it was begun with."""
+
     evolver: str = "scripted"
     """Who proposes items: `scripted`, or a URL."""
     evolver_name: str = ""
-    api_key_env: str = "OPENAI_API_KEY"
-    """The name of the variable; the key itself is kept nowhere."""
-    options: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
-    """Of the environment."""
     library: str = ""
     """Path or URL of the memory; empty: a file in the run's directory."""
     space: str = ""
@@ -37,10 +46,6 @@ class EvolveSettings(Record):
     """Of the split `train`, in each batch."""
     rollouts: int = Field(default=4, ge=1)
     """Of each task: a group, in which items are shown or withheld at random."""
-    concurrency: int = Field(default=16, ge=1)
-    max_turns: int = Field(default=50, ge=1)
-    max_tokens: int = Field(default=512, ge=1)
-    seed: int = 0
     shown: float = Field(default=0.5, ge=0.2, le=0.8)
     """Probability with which a candidate is shown."""
     k: int = Field(default=4, ge=1)

@@ -93,7 +93,9 @@ class Library:
         depth = max(_DEPTH, 4 * query.k)
         scores = {ranker.name: ranker.scores(query.text) * allowed for ranker in self.rankers}
         fused = fuse([top(each, depth) for each in scores.values()])
-        similar = scores[self._ngrams.name]
+        similar = scores.get(self._ngrams.name)
+        if similar is None:
+            similar = self._ngrams.scores(query.text)
         return [
             Hit(self.entries[text], score, min(float(similar[text]), 1.0))
             for text, score in list(fused.items())[: query.k]

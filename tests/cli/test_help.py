@@ -15,7 +15,7 @@ from tests.cli.driver import Cli
 
 COMMANDS = [
     *("quickstart", "envs", "play", "check", "replay", "train", "gateway", "serve", "mcp", "doctor"),
-    *("eval", "evolve", "compare", "power", "leaderboard", "export", "rescore", "view"),
+    *("eval", "evolve", "adapt", "compare", "power", "leaderboard", "export", "rescore", "view"),
 ]
 GROUPS = ["recipes", "memory", "bench", "init"]
 NESTED = [
@@ -97,6 +97,7 @@ def test_the_example_runs(command: str, cli: Cli, tiny: list[str], request: pyte
         "train": "verdict:",
         "doctor": "runs and checkpoints",
         "eval": "random -> oracle",
+        "adapt": "Kept in runs/adapt-household",
         "evolve": "Kept in runs/evolve-household",
         "compare": "verdict: ",
         "power": "200 tasks cannot tell 9 points",

@@ -1,8 +1,9 @@
 """A model that counts what followed on what, with back-off: for tests, and for those without a language model.
 
-It looks for the moment in ever wider terms until it has met it before: the state, then what was seen there, then the
-task, then what the action's own things looked like in any task, then the action alone. Only what it has met in the task
-itself can bring a reward or an end: a success in another task is no evidence of one here.
+It looks for the moment in ever wider terms until it has met it before: the state, then what is seen now, then what was
+seen last of the action's place, then the task, then what the action's own things looked like in any task, then the action
+alone. Only what it has met in the task itself can bring a reward or an end: a success in another task is no evidence of
+one here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from agentgym.memory.laws.forms import Form
 from agentgym.training.imagination.buffer import ReplayBuffer
 from agentgym.training.imagination.model import Consequence, Moment
 
-_OWN = ("state", "place", "task", "spot")
+_OWN = ("state", "place", "scene", "task", "spot")
 """The levels of one task."""
 _ANCHORED = ("state", "place")
 """Those at which the state that followed is where the model goes on."""
@@ -83,7 +84,7 @@ class Foreseen:
 
     consequence: Consequence
     level: str
-    """`state`, `place`, `task`, `episode`, `thing`, `kind`, `action`; for an action never met `refused`, or `spot`: what
+    """`state`, `place`, `scene`, `task`, `episode`, `thing`, `kind`, `action`; for an action never met `refused`, or `spot`: what
     came there of other actions."""
 
 
@@ -91,8 +92,10 @@ def _levels(moment: Moment, form: Form) -> Iterator[tuple[str, Hashable]]:
     """Yield the moment's keys, the narrowest first."""
     yield "state", (moment.state, moment.action)
     yield "place", (moment.task, moment.observation, moment.action)
+    seen = _last_seen(moment, form)
+    yield "scene", (moment.task, seen, moment.action)
     yield "task", (moment.task, moment.action)
-    yield "thing", (form.text, form.kinds, form.sketch(_last_seen(moment, form)))
+    yield "thing", (form.text, form.kinds, form.sketch(seen))
     yield "kind", (form.text, form.kinds)
     yield "action", form.text
 
