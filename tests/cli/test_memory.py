@@ -106,6 +106,14 @@ def test_an_endpoint_replays_and_another_writes_tests(cli: Cli) -> None:
     assert sum("split-bill" in json.dumps(chat) for chat in player.chats) == 4
 
 
+@pytest.mark.usefixtures("library", "run")
+def test_a_run_replays_in_what_it_was_trained_in(cli: Cli) -> None:
+    found = data(cli, "gate", "find-things", "--env", "household", "--policy", "reference", "--tasks", "2")
+    replay = found["checks"][-1]
+    assert replay["details"]["difference"]["tasks"] == 2
+    assert found["after"] == "shadow"
+
+
 @pytest.mark.usefixtures("library")
 def test_items_are_withdrawn_and_come_back(cli: Cli) -> None:
     (changed,) = data(cli, "retire", "find-things", "--reason", "the kitchen was rebuilt")

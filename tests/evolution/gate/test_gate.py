@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
 from agentgym.core.errors import UsageError
-from agentgym.core.memory import ItemKind, ItemStatus, MemoryItem
+from agentgym.core.memory import ItemKind, ItemStatus, MemoryItem, Provenance
+from agentgym.core.task import Split
 from agentgym.evolution.gate.gate import AUTHOR, Admission, Gate
+from agentgym.evolution.gate.replay import Replay, ReplaySettings
 from agentgym.evolution.gate.report import Standing
 from agentgym.memory.store.evidence import EvidenceLog
 from agentgym.memory.store.store import MemoryStore
-from agentgym.memory.store.tables import CheckRow
+from agentgym.memory.store.tables import CheckRow, ExposureRow, OutcomeRow
+from tests.agents.boxes import Spec, TextBoxes
 from tests.evolution.gate.tools import PATIENT
-from tests.evolution.gate.worlds import HARMS, HELPS, IDLE, LESS, advice, reckoning, replay
+from tests.evolution.gate.worlds import HARMS, HELPS, IDLE, LESS, advice, believer, reckoning, replay
+from tests.memory.making import source
 
 
 def admit(store: MemoryStore, item: MemoryItem, tasks: int = 40) -> Admission:
@@ -71,6 +76,25 @@ def test_what_does_nothing_is_no_worse_with_enough_tasks_and_else_a_shadow(store
     admission = admit(store, advice(IDLE), tasks=36)
     assert (admission.before, admission.after) == (ItemStatus.SHADOW, ItemStatus.ACTIVE)
     assert "no worse: +0.0 points (-9.7 to +9.7)" in admission.report.summary
+
+
+def test_tasks_of_the_select_split_alone_are_played_and_nothing_of_them_is_written(
+    store: MemoryStore,
+) -> None:
+    played: set[Split] = set()
+
+    class Watched(TextBoxes):
+        def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[str, dict[str, Any]]:
+            played.add(options["task"].split)
+            return super().reset(seed=seed, options=options)
+
+    version = store.put(advice(HELPS), Provenance(sources=(source(),)))
+    watching = Replay(store, Spec(Watched), believer, ReplaySettings(tasks=6, max_turns=8))
+    asyncio.run(Gate(store, replay=watching).admit(version))
+    assert played == {Split.SELECT}
+    assert store.provenance(version).sources == (source(),)
+    log = EvidenceLog(store)
+    assert (log.rows(ExposureRow), log.rows(OutcomeRow)) == ([], [])
 
 
 def test_what_is_never_shown_cannot_be_told(store: MemoryStore) -> None:
