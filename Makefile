@@ -57,10 +57,10 @@ images: .venv/debian .venv/test  ## Make the images of docker sandboxes; a Debia
 	touch $@
 
 # Programs that ours are held against, with the versions of libraries that they want: OpenEnv's client and server,
-# Inspect's reader of logs.
+# Inspect's reader of logs, Weights & Biases.
 .venv-peers/ready: constraints-peers.txt | .venv/bin/python
 	.venv/bin/python -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-peers.txt openenv-core inspect_ai
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-peers.txt openenv-core inspect_ai wandb
 	touch $@
 
 # vLLM wants other versions than the ones pinned here, so it has an environment of its own. Its CPU build brings

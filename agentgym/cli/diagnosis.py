@@ -97,7 +97,8 @@ _EXTRAS = {
     "desktop": "worlds on a display",
     "mcp": "tools and skills over MCP",
     "postgres": "stores in PostgreSQL",
-    "export": "parquet, TensorBoard",
+    "export": "episodes as parquet",
+    "wandb": "curves for Weights & Biases",
     "vllm": "sampling with vLLM",
 }
 

@@ -13,7 +13,7 @@ import typer
 
 from agentgym.cli.console import console, print_json
 from agentgym.cli.options import AsJson, RunsRoot, prepare_output
-from agentgym.core.errors import UnknownNameError, UsageError
+from agentgym.core.errors import ConfigError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from agentgym.core.trace import Episode
@@ -31,19 +31,26 @@ class Format(StrEnum):
     JSONL = "jsonl"
     PARQUET = "parquet"
     INSPECT = "inspect"
+    WANDB = "wandb"
 
 
-_ENDINGS = {Format.ATIF: "", Format.JSONL: ".jsonl", Format.PARQUET: ".parquet", Format.INSPECT: ".eval"}
+_ENDINGS = {Format.JSONL: ".jsonl", Format.PARQUET: ".parquet", Format.INSPECT: ".eval"}
+"""Of those that are files; the others are folders."""
 
 
 def export(
     run: Annotated[str, typer.Argument(help="A run's directory, or its name in the folder of --runs.")],
     format: Annotated[
         Format,
-        typer.Option("--format", help="atif: a folder of trajectories; inspect: a log for `inspect view`."),
+        typer.Option(
+            "--format",
+            help="atif: a folder of trajectories; inspect: a log for `inspect view`; wandb: a folder of curves for "
+            "`wandb sync`.",
+        ),
     ] = Format.JSONL,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The file, or the folder for atif. Default: RUN.FORMAT.")
+        Path | None,
+        typer.Option("--out", help="The file, or the folder for atif and wandb. Default: RUN.FORMAT."),
     ] = None,
     phase: Annotated[
         str | None, typer.Option("--phase", help="Episodes of one phase: train, eval, ...")
@@ -51,18 +58,18 @@ def export(
     runs: RunsRoot = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Write a run's episodes in the format of other tools.
+    """Write a run's episodes, or for wandb its curves, in the format of other tools.
 
     Example: agentgym export reference --format parquet --out reference.parquet
     """
     path = _find(run, runs)
-    target = out or Path(f"{path.name}{_ENDINGS[format] or '.atif'}")
-    if format is not Format.ATIF:
+    target = out or Path(f"{path.name}{_ENDINGS.get(format, f'.{format}')}")
+    if format in _ENDINGS:
         prepare_output(target)
         if target.suffix != _ENDINGS[format]:
             raise UsageError(f"A file of format {format} ends in {_ENDINGS[format]}, got {target}.")
     elif target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"{target} is there already; name an empty folder for the trajectories.")
+        raise UsageError(f"{target} is there already; name an empty folder.")
     from agentgym.store.store import Store
 
     with Store(path / "store.sqlite", create=False) as store:
@@ -202,6 +209,34 @@ def _write(store: Store, row: RunRow, format: Format, target: Path, phase: str |
 
             metrics, ended = _figures(store, row, episodes())
             return write_inspect_log(episodes(), target, source, metrics=metrics, completed=ended)
+        case Format.WANDB:
+            from agentgym.store.exports.wandb_log import write_wandb
+
+            history, summary = curves(store, row.id)
+            try:
+                write_wandb(history, target, run=row.id, config=json.loads(row.config_json), summary=summary)
+            except ImportError as error:
+                raise ConfigError(
+                    "Weights & Biases needs the package wandb: pip install 'agentgym-harness[wandb]'."
+                ) from error
+            return sum(counts.values())
+
+
+def curves(store: Store, run_id: str) -> tuple[dict[int, dict[str, float]], dict[str, float]]:
+    """Return a run's figures by iteration, and the success of its evaluations with the bounds of its interval."""
+    from agentgym.evaluation.report import Evaluation
+
+    history: dict[int, dict[str, float]] = {}
+    for metric in store.metrics(run_id):
+        history.setdefault(metric.iteration, {})[metric.name] = metric.value
+    summary: dict[str, float] = {}
+    for row in store.evaluations(run_id):
+        evaluation = Evaluation.from_json(row.result_json, row.name)
+        if evaluation.scored:
+            rate = evaluation.rate()
+            bounds = {"success": rate.estimate, "success_low": rate.low, "success_high": rate.high}
+            summary |= {f"{row.name}/{name}": value for name, value in bounds.items()}
+    return history, summary
 
 
 def _source(row: RunRow, path: Path) -> Source:

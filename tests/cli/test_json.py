@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from rich.console import Console
 
 from agentgym.cli.bars import bars
 from agentgym.cli.console import print_json
+from agentgym.cli.saved import curves
+from agentgym.store.store import Store
 from agentgym.training.run import Run
 from tests.cli.driver import Cli
 from tests.cli.test_help import COMMANDS, NESTED
@@ -64,6 +67,18 @@ def test_a_run_and_what_was_measured_of_it(cli: Cli, run: Run) -> None:
     ][:: 1 if board["entries"][0]["run"].endswith("before") else -1]
     exported = read(cli, "export reference --format atif")
     assert exported["episodes"] == 60
+
+
+def test_curves_for_weights_and_biases(cli: Cli, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store(run.store) as store:
+        history, summary = curves(store, "reference")
+    assert sorted(history) == [0, 1, 2, 3, 4]
+    assert history[4]["success"] == run.lines()[4]["success"]
+    assert summary["after/success_low"] <= summary["after/success"] <= summary["after/success_high"]
+    monkeypatch.setitem(sys.modules, "wandb", None)  # as where it is not installed
+    done = cli("export", "reference", "--format", "wandb")
+    assert (done.code, done.out) == (2, "")
+    assert "pip install 'agentgym-harness[wandb]'" in done.err
 
 
 def test_what_is_no_number_is_null(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 from dataclasses import replace
 from importlib import import_module
@@ -27,7 +28,9 @@ from agentgym.store.exports.parquet import write_parquet
 from agentgym.store.values import load_value
 from tests.store.exporting import HOSTILE, SOURCE, episodes
 
-PEERS = Path(__file__).parents[2] / ".venv-peers/bin/python"
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+PEERS = ROOT / ".venv-peers/bin/python"
 READABLE = HOSTILE.replace("\ud800", "?")
 
 
@@ -171,6 +174,35 @@ def test_parquet_has_a_row_for_each_episode(tmp_path: Path) -> None:
     assert rows[0]["turns"][1]["logprobs"] == [-0.25, -0.25]
     assert rows[1]["turns"][0]["observation"] == f"{READABLE}\n[image 3x2]"
     assert json.loads(rows[1]["turns"][0]["action"]) == {"name": "press", "arguments": {"key": "a"}}
+
+
+def test_wandb_has_the_curves_without_a_network(tmp_path: Path) -> None:
+    """The real package writes them, offline; what its file then holds is read by its own protocol."""
+    given = {
+        "history": {0: {"success": 0.25, "gap": float("nan")}, 1: {"success": 0.5}},
+        "run": "tiny",
+        "config": {"optimiser": {"lr": 0.1}},
+        "summary": {"after/success": 0.75},
+    }
+    done = subprocess.run(
+        [PEERS, HERE / "wandb_reader.py", ROOT / "agentgym/store/exports/wandb_log.py", tmp_path / "out"],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"},
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [(row["_step"], row["success"], "gap" in row) for row in found["history"]] == [
+        (0, 0.25, False),
+        (1, 0.5, False),
+    ]
+    assert found["config"]["optimiser"] == {"lr": 0.1}
+    assert found["summary"]["after/success"] == 0.75
+    assert found["run"] == {"name": "tiny", "project": "agentgym"}
+    assert found["folder"].startswith("offline-run-")
 
 
 def test_inspect_reads_the_log_and_bundles_it(tmp_path: Path) -> None:
