@@ -15,6 +15,7 @@ import typer
 
 from agentgym import __version__
 from agentgym.cli.adaptation import adapt
+from agentgym.cli.attribution import attribute
 from agentgym.cli.bench import app as bench
 from agentgym.cli.console import error_console, show_error
 from agentgym.cli.doctor import doctor
@@ -45,7 +46,7 @@ app = typer.Typer(
 for command in (quickstart, envs, play, check, replay, train, gateway, serve, mcp, doctor):
     app.command()(command)
 app.command(name="eval")(evaluate)
-for command in (evolve, adapt, compare, power, leaderboard, export, rescore, view):
+for command in (evolve, adapt, attribute, compare, power, leaderboard, export, rescore, view):
     app.command()(command)
 app.add_typer(recipes, name="recipes")
 app.add_typer(memory, name="memory")

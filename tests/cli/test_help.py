@@ -15,7 +15,7 @@ from tests.cli.driver import Cli
 
 COMMANDS = [
     *("quickstart", "envs", "play", "check", "replay", "train", "gateway", "serve", "mcp", "doctor"),
-    *("eval", "evolve", "adapt", "compare", "power", "leaderboard", "export", "rescore", "view"),
+    *("eval", "evolve", "adapt", "attribute", "compare", "power", "leaderboard", "export", "rescore", "view"),
 ]
 GROUPS = ["recipes", "memory", "bench", "init"]
 NESTED = [
@@ -76,7 +76,7 @@ def test_help_explains_every_option_and_fits_80_columns(command: str, cli: Cli) 
 @pytest.mark.parametrize("command", [name for name in (*COMMANDS, *NESTED) if name not in SERVERS])
 def test_the_example_runs(command: str, cli: Cli, tiny: list[str], request: pytest.FixtureRequest) -> None:
     """As printed, with a recipe made tiny by `--set` where a model is trained."""
-    if command in ("replay", "compare", "leaderboard", "export"):
+    if command in ("replay", "attribute", "compare", "leaderboard", "export"):
         request.getfixturevalue("run")  # the run that its example names
     if command.startswith("memory"):
         request.getfixturevalue("library")
@@ -99,6 +99,7 @@ def test_the_example_runs(command: str, cli: Cli, tiny: list[str], request: pyte
         "eval": "random -> oracle",
         "adapt": "Kept in runs/adapt-household",
         "evolve": "Kept in runs/evolve-household",
+        "attribute": "no memory: its recipe has no `memory`",
         "compare": "verdict: ",
         "power": "200 tasks cannot tell 9 points",
         "leaderboard": "Written to boards/index.html",
