@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from agentgym.core.agent import EpisodeStart
 from agentgym.core.memory import Memory, Recollection
@@ -46,7 +47,13 @@ class Remembrance:
         if self._memory is None or not completion.tool_calls or completion.tool_calls[0].name not in names:
             return None
         call = completion.tool_calls[0]
-        return self._note(await self._memory.call(self._start, call.name, call.arguments))
+        return await self.call(call.name, call.arguments)
+
+    async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
+        """Return what one of the memory's tools answers."""
+        if self._memory is None:
+            return ""
+        return self._note(await self._memory.call(self._start, name, arguments))
 
     def news(self) -> tuple[str, ...]:
         """Return the versions that have come into the conversation since the last call."""

@@ -86,6 +86,9 @@ def evolve(
     model_name: ModelName = "",
     evolver: Evolver = None,
     evolver_name: EvolverName = "",
+    tools: Annotated[
+        bool, typer.Option("--tools/--no-tools", help="Whether `scripted` writes tools besides skills.")
+    ] = True,
     api_key_env: ApiKeyEnv = "OPENAI_API_KEY",
     agent: AgentName = None,
     temperature: Annotated[float, typer.Option("--temperature", min=0, help="0 is greedy.")] = 1.0,

@@ -33,6 +33,7 @@ from agentgym.evolution.embedding import dressing
 from agentgym.evolution.figures import BatchFigures
 from agentgym.evolution.growing import grow, worth
 from agentgym.evolution.proposing import Evolver
+from agentgym.evolution.report.page import render
 from agentgym.evolution.run import EvolutionRun
 from agentgym.evolution.settings import EvolveSettings
 from agentgym.evolution.writing import PolicyEvolver
@@ -104,9 +105,12 @@ def _carry_out(
         else:
             _say_how_to_resume(run, "What was played and written is safe. Once that is mended, go on with:")
         raise typer.Exit(code) from None
+    with run.library(settings, create=False) as library:
+        run.report.write_text(render(settings, figures, library, comparison), "utf-8")
     if as_json:
         told = {
             "run": str(run.path),
+            "report": str(run.report),
             "batches": figures,
             "comparison": comparison and comparison.to_data(),
         }
@@ -136,7 +140,7 @@ def _show(run: EvolutionRun, figures: list[BatchFigures], comparison: Comparison
     out.print(table)
     if comparison is not None:
         out.print(comparison_table(comparison))
-    out.print(f"Kept in {run.path}.", markup=False, soft_wrap=True)
+    out.print(f"Kept in {run.path}; the page about it is {run.report}.", markup=False, soft_wrap=True)
 
 
 def _row(each: BatchFigures) -> list[str]:
@@ -207,7 +211,7 @@ def _cast(settings: EvolveSettings, root: Path) -> _Cast:
     if settings.evolver == SCRIPTED:
 
         def scripted(make_env: Callable[[], AgentEnv]) -> Evolver:
-            return ScriptedEvolver(make_env, space=settings.space)
+            return ScriptedEvolver(make_env, space=settings.space, tools=settings.tools)
 
         return _Cast(make_agent, scripted, rules)
     if not is_endpoint(settings.evolver):

@@ -34,6 +34,8 @@ class EvolveSettings(Acting):
     evolver: str = "scripted"
     """Who proposes items: `scripted`, or a URL."""
     evolver_name: str = ""
+    tools: bool = True
+    """Whether the scripted evolver writes tools besides skills."""
     library: str = ""
     """Path or URL of the memory; empty: a file in the run's directory."""
     space: str = ""

@@ -7,9 +7,11 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from agentgym.agents.follower.acts import take_apart
 from agentgym.agents.follower.explorer import Explorer, cast_to
 from agentgym.agents.follower.knowledge import Knowledge
-from agentgym.agents.follower.procedure import Step, Template, read_procedures, wish_of
+from agentgym.agents.follower.procedure import ANY, Step, read_procedures, wish_of
+from agentgym.agents.follower.searching import Searcher
 from agentgym.agents.remembering import Remembrance
 from agentgym.core.agent import Decision, EpisodeStart
 from agentgym.core.env import Action
@@ -50,6 +52,7 @@ class FollowerSession:
         self._rng = random.Random(start.seed)
         self._explorer = Explorer(self._rng)
         self._knows = Knowledge()
+        self._searcher: Searcher | None = None
         self._steps: list[Step] = []
         self._tried: set[str] = set()
         """What was done towards the step that is next."""
@@ -75,7 +78,7 @@ class FollowerSession:
             )
         elif commands:
             texts = [str(command) for command in commands]
-            action = self._next_command(texts) or self._explorer.command(texts, self._wish)
+            action = await self._next_command(texts) or self._explorer.command(texts, self._wish)
             self._possible = frozenset(texts)
         else:
             raise UsageError(
@@ -90,6 +93,7 @@ class FollowerSession:
     async def _begin(self, told: str) -> None:
         self._wish = wish_of(told)
         shown = (await self._notes.before(told)).removesuffix(told)
+        self._searcher = Searcher(self._notes, shown)
         for procedure in read_procedures(shown):
             words = procedure.bind(self._wish)
             if words is not None:
@@ -97,7 +101,7 @@ class FollowerSession:
                 self._steps = list(procedure.steps)
                 return
 
-    def _next_command(self, actions: Sequence[str]) -> str | None:
+    async def _next_command(self, actions: Sequence[str]) -> str | None:
         """Return the next step where it is possible, else what may make it so; None where nothing is left to do."""
         self._skip()
         if not self._steps:
@@ -108,23 +112,35 @@ class FollowerSession:
             self._knows.settle(step.action, chosen)
             self._steps.pop(0)
             self._tried.clear()
+            if self._searcher:
+                self._searcher.forget()
             return chosen
-        return self._towards(step.before, actions)
+        return await self._towards(step, actions)
 
-    def _towards(self, before: Sequence[Template], actions: Sequence[str]) -> str | None:
+    async def _towards(self, step: Step, actions: Sequence[str]) -> str | None:
         """Return something that was not tried yet for this step: what has just become possible, what is needed last."""
         fresh = [
             [each for each in self._knows.matching(template, actions) if each not in self._tried]
-            for template in reversed(before)
+            for template in reversed(step.before)
         ]
         news = [[each for each in choice if each not in self._possible] for choice in fresh]
         choice = next((choice for choice in [*news, *fresh] if choice), None)
         if choice is None:
             self._tried.clear()
             return None
-        chosen = self._rng.choice(choice)
+        chosen = await self._choice(step, choice)
         self._tried.add(chosen)
         return chosen
+
+    async def _choice(self, step: Step, actions: Sequence[str]) -> str:
+        """Return one of several actions: the best by the memory's tool where they differ in a place, else any."""
+        places = [take_apart(action).values for action in actions]
+        things = [self._knows.word(term) for term in step.action.terms if not term.startswith(ANY)]
+        if self._searcher and things and len(actions) > 1 and all(len(each) == 1 for each in places):
+            best = await self._searcher.best(things[0], [place for (place,) in places])
+            if best is not None:
+                return actions[best]
+        return self._rng.choice(actions)
 
     def _next_call(self) -> ToolCall | None:
         while self._steps:

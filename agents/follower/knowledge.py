@@ -71,12 +71,16 @@ class Knowledge:
             values.append(json.dumps(known, ensure_ascii=False)[1:-1])
         return template.fill(values)
 
+    def word(self, term: str) -> str:
+        """Return what a term stands for as the task says it, or the kind of thing that it names."""
+        name = term.removeprefix(OTHER)
+        return self._words.get(name, self.fields.get(name, name))
+
     def _may_be(self, term: str, thing: str) -> bool:
         if term.startswith(ANY):
             return True
         if term in self._things:
             return self._things[term] == thing
-        name = term.removeprefix(OTHER)
-        wanted = self._words.get(name, self.fields.get(name, name))
+        name, wanted = term.removeprefix(OTHER), self.word(term)
         taken = term != name and self._things.get(name) == thing
         return wanted in (thing, class_of(thing)) and not taken

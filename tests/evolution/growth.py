@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ def new_run(folder: Path, world: str, settings: Mapping[str, Any], name: str = "
 def carry_on(
     run: EvolutionRun, watcher: Seen | None = None, dress: Dressing | None = None
 ) -> list[BatchFigures]:
-    return asyncio.run(grow(run, FollowerAgent, ScriptedEvolver, watcher or Seen(), dress=dress))
+    evolver = partial(ScriptedEvolver, tools=run.settings().tools)
+    return asyncio.run(grow(run, FollowerAgent, evolver, watcher or Seen(), dress=dress))
 
 
 SMALL: dict[str, Any] = {

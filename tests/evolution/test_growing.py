@@ -21,7 +21,7 @@ from tests.evolution.growth import carry_on, new_run
 def test_the_library_of_a_few_batches_helps_on_held_out_tasks(
     world: str, turns: int, tasks: int, tmp_path: Path
 ) -> None:
-    run = new_run(tmp_path, world, {"batches": 3, "tasks": tasks, "max_turns": turns})
+    run = new_run(tmp_path, world, {"batches": 3, "tasks": tasks, "max_turns": turns, "tools": False})
     figures = carry_on(run)
     comparison = asyncio.run(worth(run, FollowerAgent, 25))
     assert comparison.verdict is Verdict.BETTER

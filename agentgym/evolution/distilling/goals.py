@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+from agentgym.agents.follower.acts import Act
 from agentgym.agents.follower.procedure import ANY
-from agentgym.evolution.distilling.acts import Act
 from agentgym.evolution.distilling.lessons import Lesson
 
 LEAST_SHARE = 0.05

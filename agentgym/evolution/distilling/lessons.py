@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+from agentgym.agents.follower.acts import Act, take_apart
 from agentgym.agents.follower.procedure import fields_of, wish_of
 from agentgym.core.env import Action, AgentEnv
 from agentgym.core.memory import Source
 from agentgym.core.trace import Episode
-from agentgym.evolution.distilling.acts import Act, take_apart
 
 MAX_ACTIONS = 100
 """Longer successes are not replayed: it takes half as many steps as the square of their length."""

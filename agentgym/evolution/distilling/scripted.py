@@ -21,6 +21,7 @@ from agentgym.core.memory import (
 from agentgym.core.task import Split
 from agentgym.core.trace import Episode
 from agentgym.evolution.distilling.lessons import Lesson, Replayer
+from agentgym.evolution.distilling.places import places_tool
 from agentgym.evolution.distilling.ways import Findings, Written
 from agentgym.evolution.proposing import Distilled, Proposal
 from agentgym.memory.skills.document import MAX_DESCRIPTION, MAX_NAME
@@ -35,14 +36,23 @@ class ScriptedEvolver:
 
     A success is replayed without each of its actions (`lessons`), so it needs an environment that can be made here and
     does the same again. What comes of it is a skill for each sequence of sub-goals, with a procedure for every kind of
-    wish that it was seen to solve.
+    wish that it was seen to solve; and a tool that says where to look first, where things have places.
     """
 
-    def __init__(self, make_env: Callable[[], AgentEnv], *, space: str = "", support: int = SUPPORT) -> None:
+    def __init__(
+        self,
+        make_env: Callable[[], AgentEnv],
+        *,
+        space: str = "",
+        support: int = SUPPORT,
+        tools: bool = True,
+    ) -> None:
+        """Learn from episodes of the environment that `make_env` makes; without `tools` it writes skills alone."""
         self._make_env = make_env
         self._replayer: Replayer | None = None
         self._space = space
         self._support = support
+        self._tools = tools
 
     @property
     def name(self) -> str:
@@ -66,15 +76,16 @@ class ScriptedEvolver:
             self._replayer = Replayer(self._make_env)
         fresh = [self._replayer.lesson(episode, run) for episode in episodes if episode.outcome.scored]
         lessons = [*map(Lesson.from_json, notes), *fresh]
-        return Distilled(
-            tuple(skills_of(lessons, self._support, self._space)),
-            tuple(lesson.to_json() for lesson in fresh),
-        )
+        findings = Findings(lessons)
+        proposals = skills_of(findings, self._support, self._space)
+        tool = places_tool(lessons, findings.preparing, self._space) if self._tools else None
+        if tool is not None:
+            proposals.append(Proposal(tool[0], provenance_of(tool[1])))
+        return Distilled(tuple(proposals), tuple(lesson.to_json() for lesson in fresh))
 
 
-def skills_of(lessons: Sequence[Lesson], support: int, space: str = "") -> list[Proposal]:
+def skills_of(findings: Findings, support: int, space: str = "") -> list[Proposal]:
     """Return a skill for each sequence of sub-goals by which at least `support` tasks were solved."""
-    findings = Findings(lessons)
     by_name: defaultdict[str, list[Written]] = defaultdict(list)
     for kind in findings.tasks:
         written = findings.write(kind, support)

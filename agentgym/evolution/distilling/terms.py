@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from agentgym.agents.follower.acts import Act
 from agentgym.agents.follower.procedure import ANY, OTHER, Template, class_of
-from agentgym.evolution.distilling.acts import Act
 from agentgym.evolution.distilling.lessons import Lesson
 
 AGREEMENT = 0.8

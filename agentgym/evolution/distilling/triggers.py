@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from agentgym.agents.follower.acts import Act
 from agentgym.agents.follower.procedure import Template, class_of
-from agentgym.evolution.distilling.acts import Act
 from agentgym.evolution.distilling.goals import goals_of
 from agentgym.evolution.distilling.lessons import Lesson
 

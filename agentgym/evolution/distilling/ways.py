@@ -16,8 +16,8 @@ from agentgym.evolution.distilling.triggers import Kind, kinds_of
 
 LEAST_ON_A_SIDE = 3
 """Lessons on each side of a condition: fewer are told apart by chance."""
-LEAST_GAIN = 0.05
-"""By which success has to be likelier where a procedure was followed than over all episodes of its kind."""
+LEAST_GAIN = 0.1
+"""Share of the failures of a kind that has to be missing where a procedure was followed."""
 
 Form: TypeAlias = tuple[tuple[str, ...], ...]
 """The pieces of a way's sub-goals."""
@@ -91,9 +91,11 @@ class Findings:
                 written.append(self._either(kind, main, other, fact))
         rates = [try_out(kind, each.procedure.steps).rate for each in written]
         best = max(range(len(written)), key=rates.__getitem__, default=None)
-        if best is None or rates[best] < overall(kind).rate + LEAST_GAIN:
+        everything = overall(kind)
+        if best is None:
             return None
-        return written[best]
+        better = 1 - rates[best] <= (1 - LEAST_GAIN) * (1 - everything.rate)
+        return written[best] if better or everything.succeeded == everything.followed else None
 
     def _either(self, kind: Kind, main: Way, other: Way, fact: _Fact) -> Written:
         otherwise = replace(fact.condition, holds=False)

@@ -1,0 +1,1 @@
+"""One page about an evolution: growth, success, convergence, what each item is worth."""

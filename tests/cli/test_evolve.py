@@ -1,0 +1,59 @@
+"""`agentgym evolve`: data, the page, bad input, going on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.driver import Cli
+
+QUICK = [
+    *("backoffice", "-o", "difficulty=easy", "--batches", "1", "--tasks", "8", "--max-turns", "12"),
+    *("--gate-tasks", "4", "--name", "small"),
+]
+
+
+def test_it_tells_everything_as_json_and_leaves_a_page_and_is_done_when_gone_on_with(cli: Cli) -> None:
+    done = cli("evolve", *QUICK, "--evaluate", "3", "--json")
+    assert (done.code, done.err) == (0, "")
+    told = json.loads(done.out)
+    (batch,) = told["batches"]
+    assert batch["episodes"] == 32
+    assert told["comparison"]["difference"]["tasks"] == 12
+    page = Path(told["report"]).read_text("utf-8")
+    assert "What the library is worth" in page
+    again = cli("evolve", "--resume", "small", "--json")
+    assert json.loads(again.out)["batches"] == told["batches"]
+    shown = cli("evolve", "--resume", "small")
+    assert "EGL" in shown.out
+    taken = cli("evolve", *QUICK)
+    assert taken.code == 2
+    assert "exists already" in taken.err
+    assert "agentgym evolve --resume" in " ".join(taken.err.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["household", "--batches", "0"], "--batches"),
+        (["houshold"], "Did you mean 'household'?"),
+        (["--resume", "nothing"], "Unknown evolution 'nothing'"),
+        (["household", "--resume", "nothing"], "--resume goes on"),
+        (["household", "--evolver", "me"], "'scripted', a URL or openai:MODEL, got 'me'"),
+        (["household", "--model", "random"], "reads no memory"),
+        (["household", "--model", "no-such-run"], "no-such-run"),
+        (["household", "--name", "a/b"], "--name is the name of one directory"),
+        (["household", "-o", "difficulty=huge"], "huge"),
+        (["household", "--library", "mysql://x/y"], "postgresql://"),
+        (["household", "--shown", "0.9"], "--shown"),
+        ([], "ENV"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused_and_leaves_nothing(words: list[str], told: str, cli: Cli) -> None:
+    done = cli("evolve", *words)
+    assert done.code == 2
+    assert told in " ".join(done.err.replace("│", " ").split())
+    assert not list(Path("runs").glob("*"))
