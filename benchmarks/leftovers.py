@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agentgym.core.env import AgentEnv
+from agentgym.core.errors import InfrastructureError
 from agentgym.core.task import Split
 from agentgym.registry import find_spec
 
@@ -91,8 +92,12 @@ def episodes(name: str, options: dict[str, Any], steps: int) -> Iterator[int]:
         env = find_spec(name).make(Split.TRAIN, **options)
         try:
             for _ in range(ANEW):
-                yield play(env, number, steps)
                 number += 1
+                try:
+                    yield play(env, number, steps)
+                except InfrastructureError as error:
+                    print(f"episode {number}: {error}", flush=True)
+                    yield 0
         finally:
             env.close()
 

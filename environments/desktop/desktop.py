@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ TEXT_CHARS = 2000
 """Longest text that is typed in one action."""
 LONGEST_WAIT_S = 5.0
 _APPEARS_S = 15.0
+_HIDDEN_S = 2.0
+"""An application that shows no window for so long, and does nothing any more, never will."""
 _MOST_NOTCHES = 20
 _LOOK_S = 0.02
 
@@ -154,17 +156,29 @@ class Desktop:
         """Start an application and wait for its window; False where none comes."""
         before = {window.id for window in self.windows()}
         files = [f"{HOME}/{file}" for file in opening.files] or ([HOME] if opening.app == "pcmanfm" else [])
-        self._box.ask("launch", command=[opening.app, *files])
         deadline = time.monotonic() + _APPEARS_S
         while time.monotonic() < deadline:
-            new = [window for window in self.windows() if window.id not in before]
-            if new:
+            self._box.ask("launch", command=[opening.app, *files])
+            window = self._new_window(before, deadline)
+            if window is not None:
                 self._settle()
-                self._glass.activate(new[-1])
+                self._glass.activate(window)
                 self._settle()
                 return True
-            time.sleep(_LOOK_S)
+            # pcmanfm now and then leaves its first window hidden, and shows it when it is started once more.
         return False
+
+    def _new_window(self, before: Container[int], deadline: float) -> Window | None:
+        """Wait for a window that was not there before; None where all is at rest and there is none."""
+        patience = time.monotonic() + _HIDDEN_S
+        at_rest = False
+        while True:
+            new = [window for window in self.windows() if window.id not in before]
+            now = time.monotonic()
+            if new or at_rest or now >= deadline:
+                return new[-1] if new else None
+            at_rest = now >= patience and self._box.ask("settle")["settled"]
+            time.sleep(_LOOK_S)
 
     def _settle(self) -> None:
         self._glass.sync()
