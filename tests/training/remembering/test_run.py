@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,8 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agentgym.agents.talking import TalkingAgent
+from agentgym.cli.policies import EndpointOptions, open_player
+from agentgym.core.agent import EpisodeStart
 from agentgym.core.memory import ItemKind, ItemStatus, Stance
 from agentgym.core.trace import Episode
+from agentgym.memory.recall import Recall
 from agentgym.memory.store.evidence import EvidenceLog
 from agentgym.memory.store.lineage import made_from
 from agentgym.memory.store.store import MemoryStore
@@ -20,13 +25,14 @@ from agentgym.memory.store.tables import ExposureRow
 from agentgym.store.store import Store
 from agentgym.training.advantages.exposure import Exposure, fairly_compared
 from agentgym.training.advantages.group import GroupMean
-from agentgym.training.checkpoint import latest_checkpoint
+from agentgym.training.checkpoint import latest_checkpoint, verify
 from agentgym.training.lineage import learned_from, trained_on
 from agentgym.training.remembering.library import saved_state
+from agentgym.training.remembering.saved import saved_memory
 from agentgym.training.run import Run
 from agentgym.training.trainer import Trainer
 from agentgym.training.turns import TurnTable
-from tests.training.luck import luck_model
+from tests.training.luck import ENV_ID, Luck, LuckSuite, luck_model
 from tests.training.remembering.worlds import NOTES, given_library, remembering
 
 ROOT = Path(__file__).parents[3]
@@ -149,6 +155,7 @@ def test_killed_and_resumed_equals_never_killed(
     with MemoryStore(run.library, create=False) as ahead:
         assert ahead.snapshot(state(run)["snapshot"])
         assert len(EvidenceLog(ahead).rows(ExposureRow)) > 0
+    run.library.unlink()  # the checkpoint has all of it
     Trainer(run).train()
     assert (run.path / "metrics.jsonl").read_text() == (finished.path / "metrics.jsonl").read_text()
     assert state(run) == state(finished)
@@ -169,6 +176,25 @@ def statuses(run: Run) -> list[tuple[str, list[tuple[str, str]], list[tuple[str,
             )
             for entry in store.entries()
         ]
+
+
+def test_whoever_plays_the_run_is_shown_its_memory(finished: Run) -> None:
+    latest = latest_checkpoint(finished.checkpoints)
+    before = finished.library.read_bytes()
+    player = open_player(str(finished.path), ENV_ID, 0.0, Path("runs"), options=EndpointOptions())
+    assert isinstance(player.agent, TalkingAgent)
+    assert isinstance(player.agent.memory, Recall)
+    assert player.agent.memory.versions.memory == state(finished)["snapshot"]
+    task = LuckSuite().tasks("heldout")[0]
+    start = EpisodeStart("s", task, 0, Luck(task.split))
+    shown = [asyncio.run(player.agent.memory.recall(start, f"Turn 0 of {task.id}.")) for _ in range(2)]
+    assert shown[0] == shown[1], "nothing is left to chance"
+    assert shown[0].shown
+    assert finished.library.read_bytes() == before
+    assert verify(latest.path) == 4
+    only = saved_memory(finished, [ItemKind.SKILL])
+    assert only is not None
+    assert not asyncio.run(only.recall(start, f"Turn 0 of {task.id}.")).shown
 
 
 def test_the_run_that_goes_on_from_another_keeps_apart_what_both_learned(
