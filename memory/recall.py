@@ -124,7 +124,7 @@ class Recall:
         """Return what there is to choose from, the best first."""
         settings = self.settings
         wanted = settings.k * (1 if self._chooser is None else _WIDER)
-        query = Query(situation, wanted, settings.kinds, settings.space, start.task.env_id)
+        query = Query(situation, wanted, settings.kinds, settings.space, start.task.world)
         if self.library.waits:
             hits = await asyncio.to_thread(self.library.search, query)
         else:  # in order: what episodes ask the policy together, and so its sums of floats, depend on no thread
@@ -148,7 +148,7 @@ class Recall:
         """Answer a call of `load_skill`: the whole skill, or what is wrong with the call."""
         wanted = arguments.get("name")
         settings = self.settings
-        query = Query("", 0, (ItemKind.SKILL, ItemKind.TOOL), settings.space, start.task.env_id)
+        query = Query("", 0, (ItemKind.SKILL, ItemKind.TOOL), settings.space, start.task.world)
         allowed = self.library.allowed(query)
         seen = [entry for entry, may in zip(self.library.entries, allowed, strict=True) if may]
         # Of two with one name that of the nearer space is meant.

@@ -66,6 +66,11 @@ class Task:
         """Whether it is played in a model of its environment: what comes of it says nothing about the environment."""
         return self.env_id.startswith(IMAGINED)
 
+    @property
+    def world(self) -> str:
+        """The id of the environment that it is about, imagined or not."""
+        return self.env_id.removeprefix(IMAGINED)
+
     def to_json(self) -> dict[str, Any]:
         """Return the task as JSON data."""
         return {

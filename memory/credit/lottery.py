@@ -41,8 +41,8 @@ class ExposureLottery:
     For each candidate of each rollout chance decides on its own whether it is shown. The draw depends on the seed,
     the episode's id and the version alone: a run draws the same whatever it is called, in whatever order its episodes
     are played and however often one is tried again. Candidates are what would be shown without a lottery, within the
-    budget; so nothing but chance withholds any. Episodes of tasks that agents are evaluated on are shown
-    everything, and leave no trace.
+    budget; so nothing but chance withholds any. Episodes of tasks that agents are evaluated on, or that are played in a
+    model of their environment, are shown everything, and leave no trace.
 
     `note` is to be called as each episode ends (`on_episode`); what is not noted is not known.
     """
@@ -80,7 +80,7 @@ class ExposureLottery:
         """Return the candidates that chance lets through."""
         hits = await self._recall.candidates(start, situation)
         everything = self._recall.show([hit.entry.version for hit in hits])
-        if start.task.split is not Split.TRAIN:
+        if start.task.split is not Split.TRAIN or start.task.imagined:
             return everything
         similarity = {hit.entry.version: hit.similarity for hit in hits}
         drawn = _Drawn(

@@ -9,11 +9,17 @@ import pytest
 
 from agentgym.core.errors import ConfigError
 from agentgym.core.trace import Episode
+from agentgym.memory.store.evidence import EvidenceLog
+from agentgym.memory.store.store import MemoryStore
+from agentgym.memory.store.tables import ExposureRow
 from agentgym.training.imagination.buffer import ReplayBuffer
 from agentgym.training.imagination.edge import EdgeOfAbility, MidwayStarts, outcome_variance
 from agentgym.training.imagination.model import Opening
+from agentgym.training.run import Run
+from agentgym.training.trainer import Trainer
 from tests.training.imagination.conftest import TASKS, play
 from tests.training.luck import luck_model, luck_recipe
+from tests.training.remembering.worlds import given_library, remembering
 from tests.training.test_played import episodes, plays, train
 
 SETTINGS = [
@@ -25,7 +31,7 @@ SETTINGS = [
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return luck_model(tmp_path_factory.mktemp("models") / "student")
+    return luck_model(tmp_path_factory.mktemp("models") / "student", max_context=1024)
 
 
 def test_the_share_is_played_in_the_model_once_there_is_something_to_imagine(
@@ -60,6 +66,20 @@ def test_another_runs_episodes_are_known_from_the_beginning(model: Path, tmp_pat
     part = f"{{name = 'counted', share = 0.5, episodes = '{first.path}'}}"
     second = train(tmp_path / "second", model, f"imagination={part}", "iterations=2")
     assert [line["imagined_groups"] for line in second.lines()] == [0, 2]
+
+
+def test_what_is_imagined_is_shown_the_memory_and_says_nothing_of_it(model: Path, tmp_path: Path) -> None:
+    library = given_library(tmp_path / "given.sqlite")
+    likeness = ("memory.support=0", "memory.retriever=likeness", "iterations=2", SETTINGS[0])
+    run = Run.create(remembering(model, library, *likeness), tmp_path, "run")
+    Trainer(run).train()
+    dreams = episodes(run, phase="imagined")
+    assert dreams
+    assert all(len(each.turns[0].shown_items) == 2 for each in dreams), "no lottery withholds any"
+    with MemoryStore(run.library, create=False) as store:
+        noted = {row.episode_id for row in EvidenceLog(store).rows(ExposureRow)}
+    assert any("train-" in name for name in noted)
+    assert not any("imagined" in name for name in noted)
 
 
 def test_nothing_is_imagined_where_nothing_is_played(model: Path) -> None:
