@@ -73,7 +73,7 @@ def test_a_tool_goes_through_the_gate(cli: Cli) -> None:
     found = data(cli, "show", "split-bill")
     assert found["status"] == "shadow"
     assert [check["name"] for check in found["checks"][:-1]] == [
-        *("schema", "scan", "tests", "blind tests", "mutation"),
+        *("schema", "lineage", "scan", "tests", "blind tests", "mutation"),
     ]
 
 

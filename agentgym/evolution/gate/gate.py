@@ -13,6 +13,7 @@ from agentgym.evolution.gate.report import Check, GateReport, Standing
 from agentgym.evolution.gate.stages import (
     BlindTestsStage,
     GateRules,
+    LineageStage,
     MutationStage,
     OwnTestsStage,
     ReplayStage,
@@ -20,6 +21,7 @@ from agentgym.evolution.gate.stages import (
     SchemaStage,
     Stage,
 )
+from agentgym.memory.quarantine import AUTHOR as LINEAGE
 from agentgym.memory.quarantine import quarantine
 from agentgym.memory.store.evidence import EvidenceLog
 from agentgym.memory.store.rows import canonical, now
@@ -30,6 +32,8 @@ from agentgym.sandboxes.backends import sandbox
 
 AUTHOR = "gate"
 """Who a status log says decided."""
+OUT = (ItemStatus.RETIRED, ItemStatus.QUARANTINED)
+"""What has been turned away, or withdrawn."""
 
 
 class Admission(NamedTuple):
@@ -66,6 +70,7 @@ class Gate:
         self._store = store
         self.stages: Sequence[Stage] = (
             SchemaStage(),
+            LineageStage(store),
             ScanStage(),
             OwnTestsStage(runner),
             BlindTestsStage(runner, blind),
@@ -91,23 +96,30 @@ class Gate:
     async def admit(self, version: str) -> Admission:
         """Examine a version of the store, keep what was found, and set its status by it.
 
-        What goes into quarantine takes along what was made from it.
+        What goes into quarantine takes along what was made from it. What somebody else has withdrawn meanwhile stays so.
         Raises `UsageError` for a version that is not in the memory, is retired or in quarantine: what was turned
         away does not come back by being tried again.
         """
-        before = self._store.status_log(version)[-1].status
-        if before in (ItemStatus.RETIRED, ItemStatus.QUARANTINED):
+        before = self._status(version)
+        if before in OUT:
             raise UsageError(
                 f"The version {version} is {before.value}; restore it first (`agentgym memory restore`) and say why."
             )
         report = await self.examine(self._store.get(version))
-        after = report.status(before)
         EvidenceLog(self._store).add(list(_rows(report)))
+        meanwhile = self._status(version)
+        if meanwhile in OUT:  # a replay takes its time, and others may have found something
+            return Admission(report, before, meanwhile)
+        after, failed = report.status(before), report.failed
         if after is ItemStatus.QUARANTINED:
-            quarantine(self._store, version, reason=report.summary, author=AUTHOR)
+            inherited = failed is not None and failed.name == LineageStage.name
+            quarantine(self._store, version, reason=report.summary, author=LINEAGE if inherited else AUTHOR)
         else:
             self._store.set_status(version, after, reason=report.summary, author=AUTHOR)
         return Admission(report, before, after)
+
+    def _status(self, version: str) -> ItemStatus:
+        return self._store.status_log(version)[-1].status
 
 
 def _rows(report: GateReport) -> Sequence[CheckRow]:

@@ -9,6 +9,9 @@ from typing import Any
 
 from agentgym.core.memory import ItemKind, ItemStatus
 
+SUSPECT = ("lineage", "scan")
+"""Stages that find what may do harm, and not only what is of no use."""
+
 
 class Standing(StrEnum):
     """What a stage came to."""
@@ -90,11 +93,11 @@ class GateReport:
     def status(self, before: ItemStatus) -> ItemStatus:
         """Return where an item stands after the gate.
 
-        Active where it passed. Where a stage failed: quarantined if that was the scan, else retired. Where it is
+        Active where it passed. Where a stage failed: quarantined if that was the scan or the lineage, else retired. Where it is
         undecided an item in use stays in use, and any other is a shadow: shown now and then to find out.
         """
         if self.failed is not None:
-            return ItemStatus.QUARANTINED if self.failed.name == "scan" else ItemStatus.RETIRED
+            return ItemStatus.QUARANTINED if self.failed.name in SUSPECT else ItemStatus.RETIRED
         return ItemStatus.ACTIVE if self.passed or before is ItemStatus.ACTIVE else ItemStatus.SHADOW
 
     @property

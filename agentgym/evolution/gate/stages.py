@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agentgym.core.errors import ConfigError
-from agentgym.core.memory import ItemKind, MemoryItem
+from agentgym.core.memory import ItemKind, ItemStatus, MemoryItem
 from agentgym.evolution.gate.blind import BlindTests
 from agentgym.evolution.gate.forms import form_problem
 from agentgym.evolution.gate.mutation import mutation_score
 from agentgym.evolution.gate.replay import Replay
 from agentgym.evolution.gate.report import Check, Standing
 from agentgym.memory.scan import scan
+from agentgym.memory.store.store import MemoryStore
 from agentgym.memory.tools.document import TESTS_FOLDER, contract_of
 from agentgym.memory.tools.inspecting import inspect_code
 from agentgym.memory.tools.runner import ToolRunner
@@ -89,6 +90,31 @@ class SchemaStage(Always):
         problem = form_problem(item)
         standing = Standing.FAILED if problem else Standing.PASSED
         return Check(self.name, standing, problem or f"well formed as a {item.kind.value}")
+
+
+class LineageStage(Always):
+    """Whether anything that the item was made from, or under, is in quarantine."""
+
+    name = "lineage"
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def check(self, item: MemoryItem) -> Check:
+        """Pass what has no such ancestor."""
+        ancestors = self._store.ancestors(item.version)
+        held = [
+            f"{entry.kind.value} {entry.name!r}"
+            for entry in (self._store.entries() if ancestors else ())
+            if entry.version in ancestors and entry.status is ItemStatus.QUARANTINED
+        ]
+        if held:
+            return Check(
+                self.name, Standing.FAILED, f"made from what is in quarantine: {', '.join(held[:_LISTED])}"
+            )
+        return Check(
+            self.name, Standing.PASSED, f"made from {len(ancestors)} others, none of them in quarantine"
+        )
 
 
 class ScanStage(Always):

@@ -69,7 +69,7 @@ def test_a_tool_that_waits_is_not_waited_for(store: MemoryStore) -> None:
 def test_a_good_one_is_let_through_after_all_of_them(store: MemoryStore) -> None:
     admission = admit(store, bill_splitter(), PATIENT)
     assert [check.name for check in admission.report.checks if check.passed] == [
-        *("schema", "scan", "tests", "blind tests", "mutation"),
+        *("schema", "lineage", "scan", "tests", "blind tests", "mutation"),
     ]
     assert admission.after is ItemStatus.SHADOW
 
