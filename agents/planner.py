@@ -132,7 +132,7 @@ class PlannerSession:
             reading = Reading("", False)
         *thoughts, completion = self._said
         said, news = tuple(self._news), self._notes.news()
-        return Decision(reading.action, reading.valid, said, completion, tuple(thoughts), news)
+        return Decision(reading.action, reading.valid, said, completion, tuple(thoughts), *news)
 
     def close(self) -> None:
         """End the policy's session."""

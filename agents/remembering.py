@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentgym.core.agent import EpisodeStart
 from agentgym.core.memory import Memory, Recollection
 from agentgym.core.policy import Completion
 from agentgym.core.tool import ToolSpec
 from agentgym.core.trace import Versions
+
+
+class News(NamedTuple):
+    """Versions of memory items, since the last time."""
+
+    shown: tuple[str, ...] = ()
+    """Those that have come into the conversation."""
+    withheld: tuple[str, ...] = ()
+    """Those that chance has kept out of it."""
 
 
 class Remembrance:
@@ -22,7 +31,7 @@ class Remembrance:
     def __init__(self, memory: Memory | None, start: EpisodeStart) -> None:
         self._memory = memory
         self._start = start
-        self._shown: list[str] = []
+        self._news = News()
 
     @property
     def tools(self) -> Sequence[ToolSpec]:
@@ -55,11 +64,12 @@ class Remembrance:
             return ""
         return self._note(await self._memory.call(self._start, name, arguments))
 
-    def news(self) -> tuple[str, ...]:
-        """Return the versions that have come into the conversation since the last call."""
-        news, self._shown = tuple(self._shown), []
+    def news(self) -> News:
+        """Return what has been shown and withheld since the last call."""
+        news, self._news = self._news, News()
         return news
 
     def _note(self, recollection: Recollection) -> str:
-        self._shown += recollection.shown
+        shown, withheld = self._news
+        self._news = News((*shown, *recollection.shown), (*withheld, *recollection.withheld))
         return recollection.text

@@ -172,7 +172,7 @@ class TalkSession:
                 action, valid, complaint = completion.tool_calls[0], False, looked_up
             over = dictated is not None or len(failed) + 1 == ATTEMPTS
             if not complaint or over or completion.finish_reason is FinishReason.CONTEXT:
-                return Decision(action, valid, talk.news(), completion, tuple(failed), self._notes.news())
+                return Decision(action, valid, talk.news(), completion, tuple(failed), *self._notes.news())
             failed.append(completion)
             talk.tell(self._outcome(complaint))
 

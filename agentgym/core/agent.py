@@ -35,6 +35,8 @@ class Decision:
     belong to the same session, so that the completion's context follows on theirs, and share its credit."""
     shown_items: tuple[str, ...] = ()
     """Versions of memory items that came into the conversation for this decision."""
+    withheld_items: tuple[str, ...] = ()
+    """Versions that would have come into it but for chance."""
 
 
 class HostedEnv(Protocol):

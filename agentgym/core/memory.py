@@ -211,6 +211,8 @@ class Recollection:
     """The delimited block for the conversation; empty: nothing to say."""
     shown: tuple[str, ...] = ()
     """The versions in it."""
+    withheld: tuple[str, ...] = ()
+    """The versions that chance kept out of it."""
 
 
 class Memory(Protocol):

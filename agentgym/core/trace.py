@@ -117,6 +117,8 @@ class Turn:
     messages_delta: tuple[Message, ...] = ()
     shown_items: tuple[str, ...] = ()
     """Versions of memory items that came into the conversation at this turn."""
+    withheld_items: tuple[str, ...] = ()
+    """Versions that would have come into it but for a lottery (`agentgym.memory.credit.lottery`)."""
     timing: Mapping[str, float] = field(default_factory=dict[str, float])
     """Seconds: `policy` and `env`."""
     policy_versions: NDArray[np.int32] = field(default_factory=_one_version)

@@ -287,6 +287,7 @@ class _Play:
             loss_mask=np.full(len(completion.completion_ids), not replayed, np.int8),
             messages_delta=decision.messages_delta,
             shown_items=decision.shown_items,
+            withheld_items=decision.withheld_items,
             timing={"policy": self.policy_s, "env": env_s},
             policy_versions=completion.versions,
             thoughts=tuple(map(_thought, decision.thoughts)),

@@ -37,4 +37,6 @@ MIGRATIONS: Migrations = {
         )""",
         "INSERT INTO episode_counts SELECT run_id, phase, outcome, count(*) FROM episodes GROUP BY 1, 2, 3",
     ),
+    # Turns tell what a memory's lottery withheld.
+    7: ("ALTER TABLE turns ADD COLUMN withheld_items_json VARCHAR",),
 }

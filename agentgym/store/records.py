@@ -110,6 +110,7 @@ def _turn_values(position: int, turn: Turn) -> tuple[Any, ...]:
         dump_value([_thought_values(thought) for thought in turn.thoughts]) if turn.thoughts else None,
         int(turn.usage.prompt),
         int(turn.usage.completion),
+        _json(list(turn.withheld_items)) if turn.withheld_items else None,
     )
 
 
@@ -140,7 +141,8 @@ def read_episode(row: Mapping[Any, Any], turns: Iterable[Mapping[Any, Any]]) -> 
 
 def _read_turn(row: Mapping[Any, Any]) -> Turn:
     completion_ids = _array(row["completion_ids"], _INT32)
-    mask, messages, shown = row["loss_mask"], row["messages_json"], row["shown_items_json"]
+    mask, messages = row["loss_mask"], row["messages_json"]
+    shown, withheld = row["shown_items_json"], row["withheld_items_json"]
     return Turn(
         observation=_join_observation(row["observation"], row["observation_data"]),
         action=_join_action(row["action"], row["action_json"]),
@@ -157,6 +159,7 @@ def _read_turn(row: Mapping[Any, Any]) -> Turn:
         loss_mask=np.ones(len(completion_ids), np.int8) if mask is None else _array(mask, _INT8),
         messages_delta=_read_messages(messages) if messages else (),
         shown_items=tuple(json.loads(shown)) if shown else (),
+        withheld_items=tuple(json.loads(withheld)) if withheld else (),
         timing=json.loads(row["timing_json"]) if row["timing_json"] else {},
         policy_versions=_array(row["policy_versions"] or b"", _INT32),
         thoughts=tuple(Thought(**values) for values in load_value(row["thoughts"]))

@@ -12,7 +12,7 @@ from enum import StrEnum
 from sqlalchemy import Index, MetaData, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """Raised with every change of a table (`agentgym.store.migrations`); kept in SQLite's `user_version`."""
 
 APPLICATION_ID = 0x61677931
@@ -160,6 +160,8 @@ class TurnRow(StoreRow, table=True):
     prompt_tokens: int
     """Of the contexts of the decision's completions, each counted whole, as the policy counted."""
     completion_tokens: int
+    withheld_items_json: str | None
+    """List of ids; null: none."""
 
 
 class LessonRow(StoreRow, table=True):

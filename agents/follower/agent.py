@@ -85,7 +85,8 @@ class FollowerSession:
                 f"{self._start.task.env_id} neither offers tools nor says what is possible; the scripted agent needs "
                 "one of the two. Play it with a model: --model URL."
             )
-        return Decision(action, shown_items=self._notes.news())
+        news = self._notes.news()
+        return Decision(action, shown_items=news.shown, withheld_items=news.withheld)
 
     def close(self) -> None:
         """Nothing is held."""

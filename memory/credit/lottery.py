@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentgym.core.agent import EpisodeStart
@@ -88,7 +88,8 @@ class ExposureLottery:
             tuple(similarity[version] for version in everything.shown),
         )
         self._open[start.session_id] = drawn
-        return self._recall.show(drawn.shown)
+        withheld = tuple(each.version for each in drawn.exposures if not each.shown)
+        return replace(self._recall.show(drawn.shown), withheld=withheld)
 
     async def call(self, start: EpisodeStart, name: str, arguments: Mapping[str, Any]) -> Recollection:
         """Answer a call of one of the memory's tools; what is withheld is not there to be loaded either."""

@@ -71,6 +71,7 @@ def episodes() -> list[Episode]:
         messages_delta=(Message("assistant", HOSTILE),),
         usage=TokenCount(6, 2),
         shown_items=("m1",),
+        withheld_items=("m2",),
     )
     odd = replace(
         plain,

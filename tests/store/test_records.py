@@ -85,6 +85,7 @@ def turns(draw: st.DrawFn) -> Turn:
         loss_mask=draw(st.just(ones) | tokens(np.int8, size)),
         messages_delta=tuple(draw(st.lists(messages, max_size=2))),
         shown_items=tuple(draw(st.lists(any_text, max_size=2))),
+        withheld_items=tuple(draw(st.lists(any_text, max_size=2))),
         timing=draw(st.dictionaries(any_text, st.floats(), max_size=2)),
         policy_versions=draw(st.just(np.empty(0, np.int32)) | tokens(np.int32, size)),
         thoughts=tuple(draw(st.lists(thoughts(), max_size=2))),

@@ -156,6 +156,7 @@ def _turn_extra(turn: Turn) -> dict[str, Any]:
         "policy_version": turn.policy_version,
         "timing_s": dict(turn.timing) or None,
         "shown_items": list(turn.shown_items) or None,
+        "withheld_items": list(turn.withheld_items) or None,
         "loss_mask": None if turn.loss_mask.all() else turn.loss_mask.tolist(),
         "policy_versions": turn.policy_versions.tolist() or None,
     }

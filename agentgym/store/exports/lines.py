@@ -77,6 +77,7 @@ def _turn(turn: Turn) -> dict[str, Any]:
         "state_key": turn.state_key,
         "messages": [message.to_openai() for message in turn.messages_delta],
         "shown_items": list(turn.shown_items),
+        "withheld_items": list(turn.withheld_items),
         "timing": dict(turn.timing),
         "prompt_tokens": turn.usage.prompt,
         "completion_tokens": turn.usage.completion,

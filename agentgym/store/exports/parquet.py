@@ -93,6 +93,7 @@ def _turn(turn: Turn) -> dict[str, Any]:
         "completion_tokens": turn.usage.completion,
         "messages": json.dumps([message.to_openai() for message in turn.messages_delta]),
         "shown_items": list(turn.shown_items),
+        "withheld_items": list(turn.withheld_items),
         "policy_s": turn.timing.get("policy"),
         "env_s": turn.timing.get("env"),
         "thoughts": len(turn.thoughts),
@@ -112,7 +113,7 @@ def _schema(pa: Any) -> Any:
         "loss_mask": pa.list_(pa.int8()),
         **dict.fromkeys(("prompt_tokens", "completion_tokens"), whole),
         "messages": text,
-        "shown_items": pa.list_(text),
+        **dict.fromkeys(("shown_items", "withheld_items"), pa.list_(text)),
         **dict.fromkeys(("policy_s", "env_s"), number),
         "thoughts": whole,
     }

@@ -82,6 +82,9 @@ def test_every_episode_tells_what_it_was_shown_and_what_was_withheld(finished: R
     for episode in played:
         shown = {version for turn in episode.turns for version in turn.shown_items}
         assert shown == {version for version, seen in drawn[episode.id].items() if seen}
+        assert {version for turn in episode.turns for version in turn.withheld_items} == set(
+            drawn[episode.id]
+        ) - shown
     withheld = [not seen for own in drawn.values() for seen in own.values()]
     assert 0.3 < np.mean(withheld) < 0.7
     snapshots = {episode.versions.memory for episode in played}
