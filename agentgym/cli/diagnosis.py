@@ -84,7 +84,7 @@ def diagnose() -> Iterator[Finding]:
 
 def probes() -> list[Probe]:
     """Return what is looked at, the most needed first."""
-    extras = [Probe(name, what_for, _extra_probe(name)) for name, what_for in _EXTRAS.items()]
+    extras = [Probe(name, what_for, extra_probe(name)) for name, what_for in _EXTRAS.items()]
     return [Probe("python", "everything", _python), *extras, *_MACHINE]
 
 
@@ -103,9 +103,16 @@ _EXTRAS = {
 }
 
 
-def _extra_probe(name: str) -> Callable[[], str]:
+def extra_probe(name: str) -> Callable[[], str]:
+    """Return what looks whether the packages of an extra are installed."""
+
     def look() -> str:
-        wanted = _requirements(name)
+        wanted = requirements_of(name)
+        if not wanted:
+            raise Lacking(
+                f"{DISTRIBUTION} {version(DISTRIBUTION)} was installed before it had the extra {name!r}",
+                f"pip install '{DISTRIBUTION}[{name}]', from a clone: pip install --editable '.[{name}]'",
+            )
         absent = [each.name for each in wanted if not _satisfied(each)]
         if absent:
             raise Lacking(f"not installed: {', '.join(absent)}", f"pip install '{DISTRIBUTION}[{name}]'")
@@ -114,14 +121,17 @@ def _extra_probe(name: str) -> Callable[[], str]:
     return look
 
 
-def _requirements(extra: str) -> list[Requirement]:
-    """Return what an extra of this distribution asks for."""
+def requirements_of(extra: str) -> list[Requirement]:
+    """Return what an extra of this distribution asks for, with that of the extras in it."""
     try:
         lines = requires(DISTRIBUTION) or []
     except PackageNotFoundError as error:
         raise Lacking(f"{DISTRIBUTION} is imported, but not installed", "pip install --editable .") from error
-    found = [Requirement(line) for line in lines]
-    return [each for each in found if each.marker and each.marker.evaluate({"extra": extra})]
+    every = [Requirement(line) for line in lines]
+    found = [each for each in every if each.marker and each.marker.evaluate({"extra": extra})]
+    inner = [name for each in found if each.name == DISTRIBUTION for name in sorted(each.extras)]
+    own = [each for each in found if each.name != DISTRIBUTION]
+    return own + [each for name in inner for each in requirements_of(name)]
 
 
 def _satisfied(requirement: Requirement) -> bool:

@@ -9,6 +9,7 @@ import typer
 
 from agentgym.cli.console import console, print_json, working
 from agentgym.cli.options import AsJson, EnvOptions, RunsRoot, SplitName, parse_options, prepare_output
+from agentgym.cli.servers import tell
 
 _Evaluation = typer.Argument(
     help="An evaluation: a run, RUN:before and the like of a training run, or a JSON file.",
@@ -104,7 +105,8 @@ def leaderboard(
     prepare_output(html)
     env_id = None if suite is None else find_spec(suite).id
     with working("Reading evaluations"):
-        boards = rank(runs, env_id, None if split is None else Split.parse(split).value)
+        part = None if split is None else Split.parse(split).value
+        boards = rank(runs, env_id, part, lambda why: tell(f"Left out: {why}"))
     if html is not None:
         html.write_text(boards_page(boards), "utf-8")
     if as_json:

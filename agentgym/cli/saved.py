@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import closing
+import shutil
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,7 +75,8 @@ def export(
 
     with Store(path / "store.sqlite", create=False) as store:
         row = _only(store, path)
-        count = _write(store, row, format, target, phase, path)
+        with _whole(target) as unfinished:
+            count = _write(store, row, format, unfinished, phase, path)
     if as_json:
         print_json({"run": row.id, "format": format.value, "out": str(target), "episodes": count})
         return
@@ -160,6 +162,28 @@ def _function(name: str) -> Any:
     if not callable(found):
         raise UsageError(f"{module} has no function {function!r} to score with.")
     return found
+
+
+@contextmanager
+def _whole(target: Path) -> Generator[Path]:
+    """Give where to write; it becomes `target` when all of it is there, and goes where something went wrong."""
+    unfinished = target.with_name(f".{target.name}.part")
+    _remove(unfinished)  # of one that was killed
+    try:
+        yield unfinished
+    except BaseException:
+        _remove(unfinished)
+        raise
+    if target.is_dir():
+        target.rmdir()  # an empty one: anything else was refused
+    unfinished.replace(target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _find(name: str, root: Path) -> Path:

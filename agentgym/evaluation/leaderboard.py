@@ -9,12 +9,12 @@ task; where two played other tasks or seeds, by whether their intervals are apar
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
-from agentgym.core.errors import UsageError
+from agentgym.core.errors import StoreFault, UsageError
 from agentgym.evaluation.compare import Verdict, verdict
 from agentgym.evaluation.rates import PassRates, Rate
 from agentgym.evaluation.report import Evaluation
@@ -62,14 +62,19 @@ class _Found(NamedTuple):
     evaluation: Evaluation
 
 
-def leaderboard(root: Path, env_id: str | None = None, split: str | None = None) -> list[Board]:
+def leaderboard(
+    root: Path,
+    env_id: str | None = None,
+    split: str | None = None,
+    on_unreadable: Callable[[str], None] = lambda _: None,
+) -> list[Board]:
     """Return the boards of what the stores of the runs in `root` hold, in alphabetical order.
 
-    `env_id` and `split` keep to one world and split. Raises `UsageError` where there is nothing to show, and for a
-    store that cannot be read.
+    `env_id` and `split` keep to one world and split. A store that cannot be read, or is of another version, is left out,
+    and `on_unreadable` told why. Raises `UsageError` where there is nothing to show.
     """
     boards: dict[str, list[_Found]] = {}
-    for found in _evaluations(root):
+    for found in _evaluations(root, on_unreadable):
         evaluation = found.evaluation
         if evaluation.scored and env_id in (None, evaluation.env_id) and split in (None, evaluation.split):
             boards.setdefault(_conditions(evaluation), []).append(found)
@@ -80,15 +85,24 @@ def leaderboard(root: Path, env_id: str | None = None, split: str | None = None)
     return [_board(conditions, found) for conditions, found in sorted(boards.items())]
 
 
-def _evaluations(root: Path) -> Iterator[_Found]:
+def _evaluations(root: Path, on_unreadable: Callable[[str], None]) -> Iterator[_Found]:
     for path in sorted(root.glob("*/store.sqlite")):
-        with Store(path, create=False) as store:
-            for run in store.runs():
-                rows = store.evaluations(run.id)
-                for row in rows:
-                    name = path.parent.name if len(rows) == 1 else f"{path.parent.name}:{row.name}"
-                    evaluation = Evaluation.from_json(row.result_json, f"{row.name} in {path}")
-                    yield _Found(name, path.parent, evaluation)
+        try:
+            yield from _kept(path)
+        except (UsageError, StoreFault) as error:
+            on_unreadable(str(error))
+
+
+def _kept(path: Path) -> list[_Found]:
+    found: list[_Found] = []
+    with Store(path, create=False) as store:
+        for run in store.runs():
+            rows = store.evaluations(run.id)
+            for row in rows:
+                name = path.parent.name if len(rows) == 1 else f"{path.parent.name}:{row.name}"
+                evaluation = Evaluation.from_json(row.result_json, f"{row.name} in {path}")
+                found.append(_Found(name, path.parent, evaluation))
+    return found
 
 
 def _conditions(evaluation: Evaluation) -> str:

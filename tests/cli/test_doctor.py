@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agentgym.cli.diagnosis import Finding, State, diagnose
+from agentgym.cli.diagnosis import Finding, Probe, State, diagnose, extra_probe
 from tests.cli.driver import Cli
 
 
@@ -66,6 +66,12 @@ def test_each_lack_comes_with_what_mends_it(lacking: dict[str, Finding]) -> None
     assert "Cannot connect" in lacking["docker"].detail
     assert "dockerd" in lacking["docker"].mend
     assert lacking["train"].state is State.OK  # packages are not looked for in PATH
+
+
+def test_an_extra_that_this_installation_does_not_know_is_not_called_installed() -> None:
+    probe = Probe("later", "what comes", extra_probe("later"))
+    assert probe.run().state is State.MISSING
+    assert "was installed before it had the extra 'later'" in probe.run().detail
 
 
 def test_an_extra_that_is_not_installed_is_named_with_its_packages(lacking: dict[str, Finding]) -> None:

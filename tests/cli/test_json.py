@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import sys
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,6 +82,18 @@ def test_curves_for_weights_and_biases(cli: Cli, run: Run, monkeypatch: pytest.M
     done = cli("export", "reference", "--format", "wandb")
     assert (done.code, done.out) == (2, "")
     assert "pip install 'agentgym-harness[wandb]'" in done.err
+
+
+@pytest.mark.parametrize("format", ["jsonl", "parquet", "atif", "inspect"])
+def test_an_export_is_whole_or_not_there(format: str, cli: Cli, run: Run, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(run.store)) as connection:
+        connection.execute("UPDATE turns SET reward = 'broken' WHERE rowid = (SELECT max(rowid) FROM turns)")
+        connection.execute("UPDATE episodes SET task_json = '{' WHERE pk = (SELECT max(pk) FROM episodes)")
+        connection.commit()
+    before = set(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="Expecting"):
+        cli("export", "reference", "--format", format)
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_what_is_no_number_is_null(capsys: pytest.CaptureFixture[str]) -> None:

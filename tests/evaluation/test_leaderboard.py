@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -118,6 +120,19 @@ def test_names_are_text_on_the_page_and_in_the_terminal(
     assert "<script>alert(1)</script>[bold]&" in capture.get()
     assert "\x1b[31m" not in capture.get()
     assert "50.0% (k = 2)" in capture.get()
+
+
+def test_a_run_that_cannot_be_read_does_not_hide_the_others(
+    keep: Callable[..., None], make_evaluation: MakeEvaluation, tmp_path: Path
+) -> None:
+    keep("good", evaluation=make_evaluation(["S"]))
+    keep("newer", evaluation=make_evaluation(["S"]))
+    with closing(sqlite3.connect(tmp_path / "newer" / "store.sqlite")) as connection:
+        connection.execute("PRAGMA user_version=999")
+    told = list[str]()
+    (board,) = leaderboard(tmp_path, on_unreadable=told.append)
+    assert [entry.run for entry in board.entries] == ["good"]
+    assert [("newer" in why, "schema version 999" in why) for why in told] == [(True, True)]
 
 
 def test_without_evaluations_there_is_no_board(

@@ -172,8 +172,11 @@ class _Site:
         from agentgym.evaluation.boards import HEADINGS, cells
         from agentgym.evaluation.leaderboard import leaderboard
 
-        boards = leaderboard(self._library.root)
-        return self._page("leaderboard.html", boards=boards, headings=HEADINGS, cells=cells)
+        left_out: list[str] = []
+        boards = leaderboard(self._library.root, on_unreadable=left_out.append)
+        return self._page(
+            "leaderboard.html", boards=boards, headings=HEADINGS, cells=cells, left_out=left_out
+        )
 
     async def events(self, request: Request) -> Response:
         """Tell a page, as server-sent events, whenever what it shows has changed."""

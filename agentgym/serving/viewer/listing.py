@@ -20,7 +20,7 @@ from agentgym.store.queries import episode_counts
 
 PAGE = 50
 """Episodes on a page."""
-SEARCHED = 20_000
+SEARCHED = 12_000
 """Episodes whose actions one page looks through."""
 
 
