@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from agentgym.core.errors import EnvironmentFault, UsageError
+from agentgym.environments.desktop.holding import HOME, Container, Holder, Namespaces, in_container
 
-HOME = "/home/user"
-"""Where the user's files are, as programs in the box see it."""
 WIDTH, HEIGHT = 800, 600
 """Pixels of the screen."""
 PACKAGES = {
@@ -35,6 +34,7 @@ PACKAGES = {
     "gpicview": "gpicview",
 }
 """Programs that a desktop needs, and the Debian packages that they come in."""
+_FOR_NAMESPACES = {"bwrap"}
 _FILES = {
     "/usr/libexec/at-spi-bus-launcher": "at-spi2-core",
     "/usr/lib/python3/dist-packages/gi": "python3-gi",
@@ -70,7 +70,8 @@ _ENVIRONMENT = {
 
 def must_have_desktop() -> None:
     """Raise `UsageError` naming the Debian packages to install, where a program is missing."""
-    missing = {package for program, package in PACKAGES.items() if shutil.which(program) is None}
+    needed = PACKAGES.keys() - (_FOR_NAMESPACES if in_container() else set())
+    missing = {PACKAGES[program] for program in needed if shutil.which(program) is None}
     missing |= {package for file, package in _FILES.items() if not Path(file).exists()}
     if missing:
         raise UsageError(
@@ -85,18 +86,25 @@ class Box:
     def __init__(self, files: Mapping[str, bytes]) -> None:
         self._user = _FIRST_USER + secrets.randbelow(_USERS) if os.geteuid() == 0 else os.geteuid()
         self._folder = Path(tempfile.mkdtemp(prefix="agentgym-desktop-"))
-        self.home = self._folder / "home"
+        self._holder: Holder | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._inside: subprocess.Popen[bytes] | None = None
         self._rest = b""
         self.display = -1
         try:
+            self._holder = Container() if in_container() else Namespaces(self._folder)
             self._write(files)
             self.display = self._start_server()
             self._start_inside()
         except BaseException:
             self.close()
             raise
+
+    @property
+    def home(self) -> Path:
+        """The user's folder, from outside."""
+        assert self._holder is not None
+        return self._holder.home
 
     def ask(self, do: str, **more: Any) -> dict[str, Any]:
         """Have the process inside do something, and return its answer."""
@@ -125,12 +133,13 @@ class Box:
         if self._server is not None and self.display >= 0:
             _remove_lock(self.display, self._server.pid)
         self._inside = self._server = None
+        if self._holder is not None:
+            self._holder.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     # --- helpers ------------------------------------------------------------------------------------
 
     def _write(self, files: Mapping[str, bytes]) -> None:
-        self.home.mkdir()
         settings = {name: text.encode() for name, text in _SETTINGS.items()}
         for name, content in {**settings, **files}.items():
             path = self.home / name
@@ -168,33 +177,11 @@ class Box:
             os.close(reads)
 
     def _start_inside(self) -> None:
-        socket = f"/tmp/.X11-unix/X{self.display}"
         script = Path(__file__).with_name("inside.py").read_text("utf-8")
         variables = {**_ENVIRONMENT, "DISPLAY": f":{self.display}"}
-        command = [
-            *self._as_user(),
-            *("bwrap", "--unshare-all", "--as-pid-1", "--die-with-parent", "--new-session", "--clearenv"),
-            *("--uid", "1000", "--gid", "1000", "--hostname", "desktop"),
-            *("--ro-bind", "/usr", "/usr", "--ro-bind", "/etc", "/etc"),
-            *(
-                "--symlink",
-                "usr/bin",
-                "/bin",
-                "--symlink",
-                "usr/lib",
-                "/lib",
-                "--symlink",
-                "usr/lib64",
-                "/lib64",
-            ),
-            *("--ro-bind-try", "/var/cache/fontconfig", "/var/cache/fontconfig"),
-            *("--ro-bind", str(self._folder / "passwd"), "/etc/passwd"),
-            *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run"),
-            *("--perms", "0700", "--dir", "/run/user"),
-            *("--bind", str(self.home), HOME, "--ro-bind", socket, socket, "--chdir", HOME),
-            *(word for name, value in variables.items() for word in ("--setenv", name, value)),
-            *("--", "dbus-run-session", "--", "/usr/bin/python3", "-c", script),
-        ]
+        words = ["dbus-run-session", "--", "/usr/bin/python3", "-c", script]
+        assert self._holder is not None
+        command = [*self._as_user(), *self._holder.command(self.display, variables, words)]
         pipe, quiet = subprocess.PIPE, subprocess.DEVNULL
         self._inside = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=quiet, cwd="/")
         self._answer()

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from agentgym.core.errors import EnvironmentFault, unknown_name_message
 from agentgym.environments.browser.grammar import Call
-from agentgym.environments.desktop.box import HEIGHT, HOME, WIDTH, Box
+from agentgym.environments.desktop.box import HEIGHT, WIDTH, Box
+from agentgym.environments.desktop.holding import HOME
 from agentgym.environments.desktop.opening import APPS, Opening
 from agentgym.environments.desktop.screen import LEFT, RIGHT, WHEEL_DOWN, WHEEL_UP, Screen, Window
 from agentgym.environments.desktop.view import View, view

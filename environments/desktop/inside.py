@@ -18,6 +18,12 @@ from typing import Any
 
 FILE_BYTES = 64 << 20
 """No file in the box grows beyond this."""
+OTHERS = (
+    {entry.name for entry in Path("/proc").glob("[0-9]*")}
+    if "AGENTGYM_DESKTOP_CONTAINER" in os.environ
+    else {str(os.getpid())}
+)
+"""Processes that are no part of the desktop: where a container holds it, those that were there before."""
 AT_REST = 8
 """Looks in a row at which nothing in the box may be running."""
 LOOK_S = 0.01
@@ -85,13 +91,13 @@ def settle() -> bool:
 
 
 def busy() -> bool:
-    """Whether any process of the box but this one has something to do now."""
+    """Whether any process of the desktop but this one has something to do now."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             state = stat.read_text().rpartition(")")[2].split()[0]
         except (OSError, IndexError):
             continue
-        if state in "RD" and stat.parent.name != str(os.getpid()):
+        if state in "RD" and stat.parent.name not in OTHERS:
             return True
     return False
 

@@ -119,7 +119,7 @@ class ContainerServer:
                 labels=labels("server"),
                 init=True,
                 read_only=True,
-                tmpfs={"/tmp": "rw,nosuid,nodev,size=256m,mode=1777"},
+                tmpfs=dict.fromkeys(("/tmp", "/home/user"), "rw,nosuid,nodev,size=256m,mode=1777"),
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges:true"],
                 mem_limit=_MEMORY,

@@ -28,9 +28,6 @@ SHIPPED = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     "agentgym.environments"
 ]
 
-NO_CONTAINER = {"desktop"}
-"""Its boxes are namespaces, which a container without rights does not allow within it."""
-
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_manifest_and_the_dockerfile_of_every_world_agree(name: str) -> None:
@@ -45,8 +42,6 @@ def test_the_manifest_and_the_dockerfile_of_every_world_agree(name: str) -> None
         "app": app,
         "port": 8000,
     }
-    if name in NO_CONTAINER:
-        return
     dockerfile = (folder / "Dockerfile").read_text("utf-8")
     assert f"EXPOSE {manifest['port']}" in dockerfile
     (entry,) = re.findall(r"^ENTRYPOINT (\[.*\])$", dockerfile, re.MULTILINE)
@@ -60,9 +55,7 @@ def test_the_manifest_and_the_dockerfile_of_every_world_agree(name: str) -> None
 
 def test_every_folder_of_a_world_is_shipped() -> None:
     folders = (ROOT / "environments").glob("*/")
-    assert {folder.name for folder in folders if (folder / "Dockerfile").exists()} == {
-        *SHIPPED
-    } - NO_CONTAINER
+    assert {folder.name for folder in folders if (folder / "Dockerfile").exists()} == {*SHIPPED}
 
 
 def test_what_an_environment_requires_is_read_beside_its_dockerfile(tmp_path: Path) -> None:
