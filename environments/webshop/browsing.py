@@ -28,6 +28,14 @@ _UNSENT = """() => [...document.querySelectorAll("input:not([type=hidden])")].fl
 _FILL = """values => [...document.querySelectorAll("input:not([type=hidden])")].forEach(
   (e, n) => { for (const [at, value] of values) if (at === n) e.value = value; })"""
 
+_FOCUS = """() => {
+  const e = document.activeElement;
+  return !e || e === document.body ? [] : [[...document.querySelectorAll("*")].indexOf(e), e.selectionStart ?? null]; }"""
+_SET_FOCUS = """([at, caret]) => {
+  const e = document.querySelectorAll("*")[at];
+  e?.focus({preventScroll: true});
+  if (e && caret !== null) e.setSelectionRange(caret, caret); }"""
+
 
 class BrowserDoor:
     """A customer with a browser. Actions and pages are those of `agentgym.environments.browser`."""
@@ -47,7 +55,7 @@ class BrowserDoor:
 
     def enter(self, session: Session) -> None:
         """Come in by the front page, in a window as new."""
-        self.load(session, [["/"], 0, []])
+        self.load(session, [["/"], 0, [], []])
 
     def act(self, action: str) -> tuple[bool, str]:
         """Do an action of the browser's."""
@@ -65,11 +73,12 @@ class BrowserDoor:
         return self._shop.sessions[self._key]
 
     def place(self) -> Place:
-        """Return the page in front, the other tabs, and what is filled in."""
+        """Return the page in front, the other tabs, what is filled in, and where the keyboard is."""
         addresses, current = self._browser.tabs()
         unsent: list[Any] = self._browser.evaluate(_UNSENT)
+        focus: list[Any] = self._browser.evaluate(_FOCUS)
         others = [canonical(each) for n, each in enumerate(addresses) if n != current]
-        apart = (unsent, [current, *others]) if unsent or others else ()
+        apart = (unsent, focus, [current, *others]) if unsent or focus or others else ()
         return Place(canonical(addresses[current]), apart)
 
     def admissible(self, instruction: str) -> None:
@@ -93,14 +102,14 @@ class BrowserDoor:
                 return f"click({_find(elements.values(), 'link', value)})"
 
     def save(self) -> Any:
-        """Return the tabs' addresses, which is in front, and what is filled in there."""
+        """Return the tabs' addresses, which is in front, what is filled in there, and where the keyboard is."""
         addresses, current = self._browser.tabs()
-        return [addresses, current, self._browser.evaluate(_UNSENT)]
+        return [addresses, current, self._browser.evaluate(_UNSENT), self._browser.evaluate(_FOCUS)]
 
     def load(self, session: Session, data: Any) -> None:
         """Open the pages again in a window as new; raises `UsageError` for what `save` did not return."""
         try:
-            addresses, current, unsent = data
+            addresses, current, unsent, focus = data
             places = [str(address) for address in addresses]
         except (TypeError, ValueError):
             raise UsageError(f"{data!r:.80} is no place in the shop for a browser.") from None
@@ -115,6 +124,8 @@ class BrowserDoor:
                 self._browser.act(f"goto({json.dumps(address)})")
         self._browser.act(f"tab_focus({current})")
         self._browser.evaluate(_FILL, unsent)
+        if focus:
+            self._browser.evaluate(_SET_FOCUS, focus)
         self._browser.look()  # what actions name is what was seen last
         self._shop.sessions[self._key] = session  # as it was, whatever looking at the pages has noted
 

@@ -26,7 +26,7 @@ from agentgym.environments.webshop.sessions import Item, Session
 from agentgym.environments.webshop.stock import Stock
 from agentgym.environments.webshop.tasks import WebshopSuite
 
-_KIND = "webshop 1"
+_KIND = "webshop 2"
 """Of snapshots."""
 _UNBOUGHT = 0.9
 """Share of a purchase's worth that counts as progress while the product is only looked at."""

@@ -146,7 +146,7 @@ def test_states_are_told_apart() -> None:
     other.restore(env.snapshot())
     assert other.state_key() == env.state_key()
     assert other.step("click[next]")[0] == env.step("click[next]")[0]
-    for wrong in (b"", b"agentgym webshop 1\n", env.snapshot()[:-1]):
+    for wrong in (b"", b"agentgym webshop 2\n", env.snapshot()[:-1]):
         with pytest.raises(UsageError):
             other.restore(wrong)
 
