@@ -44,7 +44,8 @@ def begin(env: str, asked: Mapping[str, Any], root: Path, name: str | None, as_j
         )
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        told = first["msg"].removeprefix("Value error, ").removesuffix(".")
+        raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {told}.") from None
     _carry_out(AdaptationRun.create(settings, root, name), root, as_json, new=True)
 
 

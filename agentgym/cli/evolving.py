@@ -64,7 +64,8 @@ def begin(
         settings = EvolveSettings.model_validate({**asked, "env_id": env_id, "evolver": evolver})
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        told = first["msg"].removeprefix("Value error, ").removesuffix(".")
+        raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {told}.") from None
     taking_part = _cast(settings, root)
     run = EvolutionRun.create(settings, root, name, versions=installed_versions())
     _carry_out(run, settings, taking_part, evaluate, as_json, new=True)

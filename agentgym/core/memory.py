@@ -114,8 +114,7 @@ class MemoryItem:
             raise UsageError(f"A memory item has a name; got {self.name!r} for a {self.kind.value}.")
         for name in ("name", "key_text", "body", "space", "env_id"):
             _keepable(f"{self.kind.value} {self.name!r:.80}: {name}", getattr(self, name))
-        if any(part in ("", ".", "..") for part in self.space.split("/")) and self.space:
-            raise UsageError(f"A space is a path such as 'team/alice', got {self.space!r}.")
+        check_space(self.space)
         for path in self.files:
             check_file_path(path)
 
@@ -235,6 +234,12 @@ class Memory(Protocol):
     async def call(self, start: EpisodeStart, name: str, arguments: Mapping[str, Any]) -> Recollection:
         """Answer a call of one of `tools`; what is wrong with the call is said in the text."""
         ...
+
+
+def check_space(space: str) -> None:
+    """Raise `UsageError` for a space that no item can be in."""
+    if space and any(part in ("", ".", "..") for part in space.split("/")):
+        raise UsageError(f"A space is a path such as 'team/alice', got {space!r}.")
 
 
 def check_file_path(path: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict
 
-from agentgym.core.memory import ItemStatus
+from agentgym.core.memory import ItemStatus, Relation
 from agentgym.core.trace import Episode
 from agentgym.evaluation.rates import success_rate
 from agentgym.evaluation.results import EpisodeResult
@@ -85,6 +85,7 @@ def figures_of(
     earlier = library.snapshot(before[-1]["library"]) if before else []
     now = library.snapshot(taken)
     known = what_is_known(library)
+    counted = _counted_already(library, set(earlier) - set(now), set(now) - set(earlier), known)
     return BatchFigures(
         batch=batch,
         played=played,
@@ -100,7 +101,7 @@ def figures_of(
         egl=_finite(egl.egl),
         egl_window=_finite(egl.windowed),
         survival=survival((version for each in all_made for version in each), now),
-        next_helps=chance_of_help(earlier, now, known),
+        next_helps=chance_of_help(set(earlier) - counted, now, known),
         items=_items(library, known),
     )
 
@@ -118,6 +119,30 @@ def what_is_known(library: MemoryStore) -> Mapping[str, Lift]:
         tried = Lift(row.score, error, row.n, difference["tasks"])
         if tried.n > found.get(row.sha, NOTHING_KNOWN).n:
             found[row.sha] = tried
+    return found
+
+
+def _counted_already(
+    library: MemoryStore, gone: Collection[str], added: Collection[str], known: Mapping[str, Lift]
+) -> set[str]:
+    """Return which of the versions that are gone were shown where one that was added was withheld by the replay.
+
+    The figure of that one is what it brings beyond them (see `Replay`), so that their loss is in it already.
+    """
+    drawn = lifts(read_rollouts(EvidenceLog(library)))
+    identities = {entry.version: entry.identity for entry in library.entries()}
+    found: set[str] = set()
+    for version in added:
+        if known.get(version) == drawn.get(
+            version
+        ):  # the lottery's: what it brings where nothing takes its place
+            continue
+        linked = {
+            link.version
+            for link in library.provenance(version).links
+            if link.relation in (Relation.MERGED, Relation.SUPERSEDES)
+        }
+        found |= {each for each in gone if each in linked or identities.get(each) == identities.get(version)}
     return found
 
 

@@ -22,7 +22,7 @@ from agentgym.evolution.proposing import Evolver, Proposal
 from agentgym.evolution.settings import EvolveSettings
 from agentgym.memory.credit.review import AUTHOR as CREDIT
 from agentgym.memory.credit.review import ReviewRules, due, reason
-from agentgym.memory.store.entries import current
+from agentgym.memory.store.entries import Entry, current, sees
 from agentgym.memory.store.store import MemoryStore
 
 PHASES = ("act", "distil", "gate", "credit", "consolidate", "snapshot")
@@ -141,9 +141,11 @@ class Evolution:
         plan = self._journal.read(batch, "credit")
         if plan is None:
             rules = ReviewRules(min_exposures=self._settings.min_exposures)
+            own = {entry.version for entry in self._in_world() if entry.space == self._settings.space}
             changes = [
                 {"version": each.version, "status": each.after.value, "reason": reason(each.lift, rules)}
                 for each in due(self._library, rules)
+                if each.version in own
             ]
             plan = {"changes": changes}
             self._journal.write(batch, "credit", plan)
@@ -166,9 +168,18 @@ class Evolution:
             self._set(each["version"], ItemStatus.RETIRED, told, consolidating.AUTHOR)
 
     def _take_snapshot(self, statuses: Sequence[ItemStatus]) -> str:
-        """Note the latest versions in the library, of every item, that have one of the statuses."""
-        entries = current(self._library.entries(), statuses)
+        """Note the latest version of every item that has one of the statuses and that an agent here can be shown."""
+        entries = current(self._in_world(), statuses)
         return self._library.take_snapshot([entry.version for entry in entries])
+
+    def _in_world(self) -> list[Entry]:
+        """Return what an agent of this run's space sees in its world; others may keep more in the same library."""
+        space, env_id = self._settings.space, self._settings.env_id
+        return [
+            entry
+            for entry in self._library.entries()
+            if sees(space, entry.space) and entry.env_id in ("", env_id)
+        ]
 
     def _status(self, version: str) -> ItemStatus:
         return self._library.status_log(version)[-1].status

@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
-from pydantic import Field, JsonValue
+from typing import Annotated, TypeAlias
+from urllib.parse import urlsplit
 
+from pydantic import AfterValidator, Field, JsonValue
+
+from agentgym.core.memory import check_space
 from agentgym.evaluation.results import Record
+
+
+def _without_password(location: str) -> str:
+    if "://" in location and urlsplit(location).password is not None:
+        raise ValueError(
+            "there is a password in it, which would be kept with the run: leave that of a database to PGPASSWORD or "
+            "~/.pgpass, and a key to the variable of --api-key-env"
+        )
+    return location
+
+
+def _possible_space(space: str) -> str:
+    check_space(space)
+    return space
+
+
+Location: TypeAlias = Annotated[str, AfterValidator(_without_password)]
+"""A path or a URL that may be kept with a run."""
+SpaceName: TypeAlias = Annotated[str, AfterValidator(_possible_space)]
+"""A space of a memory; empty: what all agents see."""
 
 
 class Acting(Record):
@@ -36,11 +60,11 @@ class EvolveSettings(Acting):
     evolver_name: str = ""
     tools: bool = True
     """Whether the scripted evolver writes tools besides skills."""
-    library: str = ""
+    library: Location = ""
     """Path or URL of the memory; empty: a file in the run's directory."""
-    space: str = ""
+    space: SpaceName = ""
     """Whose items they are."""
-    embeddings: str = ""
+    embeddings: Location = ""
     """URL whose embeddings items are found by besides; empty: by words alone."""
     embeddings_name: str = ""
     batches: int = Field(default=8, ge=1)

@@ -33,7 +33,7 @@ from agentgym.evolution.adaptation.lifetimes import Lifetimes
 from agentgym.evolution.adaptation.search import Candidate, Found, Search
 from agentgym.evolution.adaptation.varying import Rewriter
 from agentgym.evolution.distilling.scripted import ScriptedEvolver
-from agentgym.evolution.settings import Acting
+from agentgym.evolution.settings import Acting, Location, SpaceName
 from agentgym.memory.cases import case_of
 from agentgym.memory.recall import Recall
 from agentgym.memory.store.store import MemoryStore
@@ -50,9 +50,9 @@ class AdaptSettings(Acting):
     writer: str = "scripted"
     """Who writes guides and prompts: `scripted`, or a URL."""
     writer_name: str = ""
-    library: str = ""
+    library: Location = ""
     """Path or URL of a memory whose active items may be shown."""
-    space: str = ""
+    space: SpaceName = ""
     """Whose items are seen."""
     demonstrations: int = Field(default=0, ge=0)
     """Other train tasks that the expert and the agent each play once, for a memory of cases and skills."""
