@@ -42,6 +42,11 @@ def replay(
     opened = Run.open(run, runs)
     recorded = _recorded(opened, episode)
     task = recorded.task
+    if task.imagined:
+        raise UsageError(
+            f"{recorded.id} was played in a model of its environment, which has learned more since; only episodes of the "
+            "environment itself can be replayed."
+        )
     with closing(make(task.env_id, task.split, **opened.recipe.environment.options)) as env:
         found = play_again(recorded, env)
     if as_json:

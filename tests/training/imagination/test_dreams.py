@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agentgym.core.errors import ConfigError
+from agentgym.cli.replay import replay
+from agentgym.core.errors import ConfigError, UsageError
 from agentgym.core.trace import Episode
 from agentgym.memory.store.evidence import EvidenceLog
 from agentgym.memory.store.store import MemoryStore
@@ -45,6 +46,8 @@ def test_the_share_is_played_in_the_model_once_there_is_something_to_imagine(
     assert all(each.task.imagined and each.task.env_id == "imagined:test/Luck-v0" for each in dreams)
     assert not any(each.task.imagined for each in real)
     assert all(each.outcome.scored for each in dreams)
+    with pytest.raises(UsageError, match="played in a model of its environment"):
+        replay(str(run.path), dreams[0].id)
     assert any("/from-" in each.task.id for each in dreams)
     assert any("/from-" not in each.task.id for each in dreams)
     for line in run.lines()[1:]:
