@@ -244,6 +244,7 @@ def test_retries_have_a_budget() -> None:
 
 SERVER = """
 import socket, sys
+sys.stdin.readline()
 with socket.create_server(("127.0.0.1", int(sys.argv[1])), reuse_port=False) as server:
     print("ready", flush=True)
     for _ in range(int(sys.argv[2])):
@@ -279,20 +280,26 @@ class Served:
 
 
 def serve(port: int, answers: int) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(port), str(answers)], stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    process.stdout.close()
-    return process
+    """Start a server that opens when it is told to: starting a program may take long."""
+    words = [sys.executable, "-c", SERVER, str(port), str(answers)]
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def tell_to_open(server: subprocess.Popen[bytes]) -> None:
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(b"\n")
+    server.stdin.close()
+    assert server.stdout.readline() == b"ready\n"
+    server.stdout.close()
 
 
 def test_a_policy_that_dies_and_returns_loses_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     monitor = Monitor()
-    first = serve(port, answers=2 * TURNS + 1)  # dies in the third episode
+    first, second = serve(port, answers=2 * TURNS + 1), serve(port, answers=10**6)
+    tell_to_open(first)  # it dies in the third episode
 
     async def play_on() -> list[Episode]:
         plans = plan_groups([task("fine")] * 5, 1, label="l", seed=0)
@@ -301,7 +308,7 @@ def test_a_policy_that_dies_and_returns_loses_nothing() -> None:
             collect(plans, Served(port), Counting, concurrency=1, max_turns=9, rules=rules, monitor=monitor)
         )
         await asyncio.to_thread(first.wait)
-        second = await asyncio.to_thread(serve, port, 10**6)
+        await asyncio.to_thread(tell_to_open, second)
         try:
             return await playing
         finally:
