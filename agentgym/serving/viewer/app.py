@@ -131,8 +131,10 @@ class _Site:
         """Show an episode."""
         folder, run = _run(request)
         page = episode_page(self._library, folder, run, request.path_params["episode"])
-        shown = {item for step in page.steps for item in step.turn.shown_items}
-        at_hand = self.memory.at_hand(folder, run, page.episode.id, shown)
+        turns = [step.turn for step in page.steps]
+        shown = {item for turn in turns for item in turn.shown_items}
+        withheld = {item for turn in turns for item in turn.withheld_items}
+        at_hand = self.memory.at_hand(folder, run, page.episode.id, shown, withheld)
         named = {one.version: one for one in at_hand}
         return self._page("episode.html", page=page, folder=folder, run=run, at_hand=at_hand, named=named)
 

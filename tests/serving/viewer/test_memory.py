@@ -67,7 +67,12 @@ def versions(root: Path) -> dict[str, str]:
     folder = make_run(root, "tiny", [])
     shown = fill(folder / "library.sqlite")
     shutil.rmtree(folder)
-    first = turn("A wall.", "look", shown_items=(shown["look"], shown["hurry"]))
+    first = turn(
+        "A wall.",
+        "look",
+        shown_items=(shown["look"], shown["hurry"]),
+        withheld_items=(shown["better"], "f" * 40),
+    )
     second = turn("A wall.", "push", shown_items=())
     folder = make_run(
         root, "tiny", [episode("e/0", [first], Outcome.SUCCESS), episode("e/3", [second], Outcome.FAILURE)]
@@ -124,7 +129,11 @@ def test_an_item_has_a_history_relatives_and_episodes(tab: Tab, root: Path, vers
             ["withheld", "hurry", "drawn", "with", "chance", "50.0%"],
         ]
         tab.open(viewer, "/runs/tiny/tiny/episodes/e/0")
-        page.locator("#turn-0 .memory a", has_text="look").click()
+        expect(page.locator("#turn-0 .memory")).to_have_text(
+            ["Memory shown: look hurry", f"Memory withheld by lot: look {'f' * 40}"]
+        )
+        assert sorted(page.locator(".at-hand .pill").all_inner_texts()) == ["shown", "shown", "withheld"]
+        page.locator("#turn-0 .memory a", has_text="look").first.click()
         assert page.url.endswith(versions["look"])
         tab.open(viewer, f"{MEMORY}/items/{versions['odd']}")
         expect(page.locator("h1")).to_contain_text("<script>")

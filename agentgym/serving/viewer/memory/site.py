@@ -110,8 +110,10 @@ class MemorySite:
         """Return the names and addresses of the memories in a run directory."""
         return [(name, memory_url(folder, name)) for name in self._shelf.of_folder(folder)]
 
-    def at_hand(self, folder: str, run: str, episode: str, shown: set[str]) -> list[AtHand]:
-        """Return what an episode had as candidates, and what it was shown without a lottery.
+    def at_hand(
+        self, folder: str, run: str, episode: str, shown: set[str], withheld: set[str]
+    ) -> list[AtHand]:
+        """Return what an episode had as candidates: by the memory's log, and by what its turns say.
 
         Versions that no memory of the run's directory has are left out, and so is a memory that cannot be read.
         """
@@ -124,7 +126,8 @@ class MemorySite:
                 ):
                     rows = had_at_hand(connection, [f"{run}/{episode}", episode])
                     drawn = {row.sha: (bool(row.shown), float(row.probability)) for row in rows}
-                    every = drawn | dict.fromkeys(shown - set(drawn), (True, 1.0))
+                    told = {version: (version in shown, 1.0) for version in sorted(shown | withheld)}
+                    every = {**told, **drawn}
                     names = names_of(connection, list(every))
             except AgentGymError:
                 continue
