@@ -23,7 +23,8 @@ SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}, "required"
 SPEC = ToolSpec("twice", "Doubles a number.", SCHEMA)
 TWICE = "def run(args):\n    return {'twice': 2 * args['x']}\n"
 TESTS = {"test_tool.py": "from tool import run\nassert run({'x': 2}) == {'twice': 4}\n"}
-RUNNER = ToolRunner(agentgym.sandbox, replace(TOOL_BOX, wall_s=3, cpu_s=5))
+RUNNER = ToolRunner(agentgym.sandbox, replace(TOOL_BOX, wall_s=60, cpu_s=5))
+HASTY = ToolRunner(agentgym.sandbox, replace(TOOL_BOX, wall_s=3, cpu_s=5))
 
 
 def call(code: str, arguments: Mapping[str, Any] | None = None) -> Answer:
@@ -38,8 +39,6 @@ def test_json_in_json_out() -> None:
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
-        ("while True: pass", "was not done after 3 s and was ended"),
-        ("import time; time.sleep(60)", "was not done after 3 s and was ended"),
         ("import nothing_of_the_kind", "failed: ModuleNotFoundError: No module named 'nothing_of_the_kind'"),
         ("print('x' * 10**6); return {}", "wrote more than 262144 bytes and was ended"),
         ("return {'x': 'x' * 10**6}", "wrote more than 262144 bytes and was ended"),
@@ -53,6 +52,12 @@ def test_json_in_json_out() -> None:
 )
 def test_what_goes_wrong_is_told(body: str, problem: str) -> None:
     assert problem in call(f"def run(args):\n    {body}\n").problem
+
+
+@pytest.mark.parametrize("body", ["while True: pass", "import time; time.sleep(60)"])
+def test_what_does_not_end_is_ended(body: str) -> None:
+    tool = tool_item(SPEC, f"def run(args):\n    {body}\n")
+    assert "was not done after 3 s and was ended" in asyncio.run(HASTY.call(tool, {"x": 21})).problem
 
 
 def test_a_gigabyte_is_not_returned() -> None:
