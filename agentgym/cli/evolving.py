@@ -39,6 +39,7 @@ from agentgym.evolution.settings import EvolveSettings
 from agentgym.evolution.writing import PolicyEvolver
 from agentgym.registry import find_spec, recordable
 from agentgym.rollout.rules import Rules
+from agentgym.store.store import Store
 
 
 class _Cast(NamedTuple):
@@ -101,7 +102,7 @@ def _carry_out(
         raise typer.Exit(130) from None
     except (AgentGymError, OSError) as error:
         code = show_error(error)
-        if new and isinstance(error, UsageError) and run.journal.read(1, "distil") is None:
+        if new and isinstance(error, UsageError) and not _has_episodes(run):
             shutil.rmtree(run.path)  # what was asked for cannot be
         else:
             _say_how_to_resume(run, "What was played and written is safe. Once that is mended, go on with:")
@@ -224,6 +225,11 @@ def _cast(settings: EvolveSettings, root: Path) -> _Cast:
         return PolicyEvolver(policy, name=policy.model, space=settings.space)
 
     return _Cast(make_agent, written, rules)
+
+
+def _has_episodes(run: EvolutionRun) -> bool:
+    with Store(run.store, create=False) as store:
+        return bool(store.phases(run.name))
 
 
 def _say_how_to_resume(run: EvolutionRun, why: str) -> None:

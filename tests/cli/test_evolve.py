@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from agentgym.store.store import Store
 from tests.cli.driver import Cli
 
 QUICK = [
@@ -57,3 +61,45 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(words: list[str], told: st
     assert done.code == 2
     assert told in " ".join(done.err.replace("│", " ").split())
     assert not list(Path("runs").glob("*"))
+
+
+class _Refusal(BaseHTTPRequestHandler):
+    """Lists a model, and lets nobody ask it."""
+
+    def do_GET(self) -> None:
+        self._tell(200, {"object": "list", "data": [{"id": "writer", "object": "model"}]})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._tell(401, {"error": {"message": "no such key"}})
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def _tell(self, status: int, answer: object) -> None:
+        told = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
+
+
+@pytest.fixture
+def refusing() -> Generator[str]:
+    """Give the address of an endpoint that takes no key."""
+    server = HTTPServer(("127.0.0.1", 0), _Refusal)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_writer_that_is_not_let_in_costs_no_episode(refusing: str, cli: Cli) -> None:
+    done = cli("evolve", *QUICK, "--evolver", refusing, "--evolver-name", "writer")
+    assert done.code == 2
+    assert "agentgym evolve --resume" in " ".join(done.err.split())
+    with Store(Path("runs/small/store.sqlite"), create=False) as store:
+        assert sum(store.phases("small").values()) == 32
