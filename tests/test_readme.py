@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agentgym.memory.store.store import MemoryStore
 from agentgym.training.recipe import load_recipe
 from agentgym.training.recipe_tables import shipped_recipes
 from agentgym.training.run import Run
@@ -36,10 +37,11 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working directory with a quickstart run in it, a tiny one."""
+    """A working directory with a quickstart run in it, a tiny one, and a memory."""
     folder = tmp_path_factory.mktemp("reader")
     run = Run.create(load_recipe("quickstart", TINY), folder / "runs", "quickstart")
     Trainer(run).train()
+    MemoryStore(folder / "memory.db").close()
     return folder
 
 
