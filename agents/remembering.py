@@ -32,6 +32,7 @@ class Remembrance:
         self._memory = memory
         self._start = start
         self._news = News()
+        self._withheld: set[str] = set()
 
     @property
     def tools(self) -> Sequence[ToolSpec]:
@@ -59,10 +60,13 @@ class Remembrance:
         return await self.call(call.name, call.arguments)
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """Return what one of the memory's tools answers."""
+        """Return what one of the memory's tools answers; what chance has kept out is not there to be called either."""
         if self._memory is None:
             return ""
-        return self._note(await self._memory.call(self._start, name, arguments))
+        answer = await self._memory.call(self._start, name, arguments)
+        if self._withheld & set(answer.shown):
+            return f"There is no tool {name!r}."
+        return self._note(answer)
 
     def news(self) -> News:
         """Return what has been shown and withheld since the last call."""
@@ -70,6 +74,7 @@ class Remembrance:
         return news
 
     def _note(self, recollection: Recollection) -> str:
+        self._withheld.update(recollection.withheld)
         shown, withheld = self._news
         self._news = News((*shown, *recollection.shown), (*withheld, *recollection.withheld))
         return recollection.text

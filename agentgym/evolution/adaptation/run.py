@@ -200,7 +200,9 @@ async def _memory(
     store = held.enter_context(MemoryStore(settings.library or run.memory, create=not settings.library))
     if not run.snapshot.is_file():
         versions = await _distil(run, settings, make_agent, tasks, store) if tasks else None
-        run.snapshot.write_text(store.take_snapshot(versions), "utf-8")
+        part = run.snapshot.with_suffix(".part")
+        part.write_text(store.take_snapshot(versions), "utf-8")
+        part.replace(run.snapshot)
     return store, run.snapshot.read_text("utf-8")
 
 

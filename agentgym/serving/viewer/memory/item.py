@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, select
 
+from agentgym.core.errors import UsageError
 from agentgym.core.memory import MemoryItem, Provenance
 from agentgym.memory.store.evidence import EvidenceLog
 from agentgym.memory.store.rows import table
@@ -65,7 +66,9 @@ class ItemPage:
 def item_page(store: MemoryStore, overview: Overview, version: str, after: str) -> ItemPage:
     """Return the page of a version, its episodes after `after`; raises `UsageError` where there is none."""
     content = store.get(version)
-    item = next(item for item in overview.items if item.entry.version == version)
+    item = next((item for item in overview.items if item.entry.version == version), None)
+    if item is None:
+        raise UsageError(f"The version {version} was written a moment ago; load the page again.")
     with store.database.reading() as connection:
         picture = lineage(connection, version)
         versions = _versions(connection, content.identity)
