@@ -33,7 +33,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import agentgym
 from agentgym.agents.chat import ChatAgent
-from agentgym.core.env import AgentEnv, StepResult
+from agentgym.core.env import AgentEnv, Stepping, StepResult
 from agentgym.core.message import Message
 from agentgym.core.policy import Sampling
 from agentgym.core.spaces import Utf8Text
@@ -103,6 +103,7 @@ class Errand(AgentEnv):
     def __init__(self, opening: str, news: str, shape: Shape) -> None:
         self.observation_space = self.action_space = Utf8Text()
         self._opening, self._news, self._shape = opening, news, shape
+        self.stepping = Stepping.THREAD if shape.latency else Stepping.INLINE
         self._task: Task | None = None
         self._turn = 0
 
