@@ -250,6 +250,7 @@ with socket.create_server(("127.0.0.1", int(sys.argv[1])), reuse_port=False) as 
     for _ in range(int(sys.argv[2])):
         with server.accept()[0] as client:
             client.sendall(client.recv(64))
+    server.accept()[0].close()  # it dies with a request in its hands
 """
 
 
