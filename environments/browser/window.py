@@ -195,6 +195,8 @@ class Window:
         with suppress(PlaywrightError):  # closed already
             await self._attach(page)
             self.tell(f"A new tab was opened, tab {len(self.tabs) - 1}.")
+            # It may have begun to load before anybody listened to its events.
+            await page.wait_for_load_state("load", timeout=1000 * _OPEN_S)
 
     def _closed(self, tab: Tab) -> None:
         if tab in self.tabs:
