@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from agentgym.core.asking import ask_once
 from agentgym.core.message import Message
 from agentgym.core.policy import GenerationRequest, Policy, Sampling
 
@@ -37,8 +38,5 @@ class ModelVoice:
         messages = [Message("system", PROMPT), Message("user", asked)]
         session = f"user voice {self._seed} {len(talk)}"
         request = GenerationRequest(session, messages, self._sampling, self._seed + len(talk))
-        try:
-            (completion,) = await self._policy.generate([request])
-        finally:
-            self._policy.end_session(session)
+        completion = await ask_once(self._policy, request)
         return completion.as_message().content.strip()

@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from agentgym.core.asking import Questions
 from agentgym.core.errors import UsageError
 from agentgym.core.memory import ItemKind, MemoryItem, Provenance
-from agentgym.core.message import Message
-from agentgym.core.policy import GenerationRequest, Policy, Sampling
+from agentgym.core.policy import Policy, Sampling
 from agentgym.core.tool import ToolSpec
 from agentgym.core.trace import Episode
 from agentgym.evolution.proposing import Distilled, Proposal
@@ -48,12 +48,12 @@ class PolicyEvolver:
     def __init__(
         self, policy: Policy, *, name: str, space: str = "", max_tokens: int = 1500, groups: int = GROUPS
     ) -> None:
-        self._policy = policy
         self._name = name
         self._space = space
-        self._sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
+        self._questions = Questions(
+            policy, f"evolve-{name}", Sampling(temperature=0.0, max_tokens=max_tokens)
+        )
         self._groups = groups
-        self._asked = 0
 
     @property
     def name(self) -> str:
@@ -71,23 +71,13 @@ class PolicyEvolver:
                 f"Episode ({'solved' if episode.success else 'not solved'}):\n{Transcript.of(episode)}"
                 for episode in chosen
             )
-            answer = await self._ask(f"{_QUESTION}\n\n{shown}")
+            answer = await self._questions.ask(f"{_QUESTION}\n\n{shown}")
             items = read_items(answer, env_id=chosen[0].task.env_id, space=self._space)
             proposals += [Proposal(item, provenance) for item in items]
         return Distilled(tuple(proposals))
 
     def close(self) -> None:
         """The policy is the caller's."""
-
-    async def _ask(self, prompt: str) -> str:
-        self._asked += 1
-        session = f"evolve-{self._name}-{self._asked}"
-        request = GenerationRequest(session, [Message("user", prompt)], self._sampling)
-        try:
-            (completion,) = await self._policy.generate([request])
-        finally:
-            self._policy.end_session(session)
-        return completion.text
 
 
 def telling(episodes: Sequence[Episode]) -> list[list[Episode]]:

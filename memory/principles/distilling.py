@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
-from agentgym.core.message import Message
-from agentgym.core.policy import GenerationRequest, Policy, Sampling
+from agentgym.core.asking import Questions
+from agentgym.core.policy import Policy, Sampling
 from agentgym.memory.transcripts import Transcript
 
 _log = logging.getLogger(__name__)
@@ -79,10 +79,10 @@ class PolicyDistiller:
     """
 
     def __init__(self, policy: Policy, *, name: str = "policy", max_tokens: int = 200) -> None:
-        self._policy = policy
         self._name = name
-        self._sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
-        self._asked = 0
+        self._questions = Questions(
+            policy, f"distil-{name}", Sampling(temperature=0.0, max_tokens=max_tokens)
+        )
 
     @property
     def name(self) -> str:
@@ -97,7 +97,9 @@ class PolicyDistiller:
             return []
         request = _CONTRAST if good and bad else _SUCCESS if good else _FAILURE
         shown = [*good[:1], *bad[:1]]
-        answer = await self._ask("\n\n".join([request, _FORM, *(f"Episode:\n{each}" for each in shown)]))
+        answer = await self._questions.ask(
+            "\n\n".join([request, _FORM, *(f"Episode:\n{each}" for each in shown)])
+        )
         draft = read_draft(answer)
         if draft is None:
             _log.info("No principle in the answer %.200r.", answer)
@@ -105,18 +107,8 @@ class PolicyDistiller:
 
     async def same(self, one: str, other: str) -> bool:
         """Return whether the policy says yes."""
-        answer = await self._ask(f"{_SAME}\n\n1. {one}\n2. {other}")
+        answer = await self._questions.ask(f"{_SAME}\n\n1. {one}\n2. {other}")
         return answer.strip().lower().startswith("yes")
-
-    async def _ask(self, prompt: str) -> str:
-        self._asked += 1
-        session = f"distil-{self._name}-{self._asked}"
-        request = GenerationRequest(session, [Message("user", prompt)], self._sampling)
-        try:
-            (completion,) = await self._policy.generate([request])
-        finally:
-            self._policy.end_session(session)
-        return completion.text
 
 
 def read_draft(answer: str) -> Draft | None:

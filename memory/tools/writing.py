@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+from agentgym.core.asking import Questions
 from agentgym.core.errors import UsageError
 from agentgym.core.memory import MemoryItem
-from agentgym.core.message import Message
-from agentgym.core.policy import GenerationRequest, Policy, Sampling
+from agentgym.core.policy import Policy, Sampling
 from agentgym.core.tool import ToolSpec
 from agentgym.core.trace import Episode
 from agentgym.memory.skills.document import check_name
@@ -84,10 +84,8 @@ class PolicyToolWriter:
     """Asks a policy for tools; raises `InferenceFault` where that fails."""
 
     def __init__(self, policy: Policy, *, name: str = "policy", max_tokens: int = 3000) -> None:
-        self._policy = policy
         self._name = name
-        self._sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
-        self._asked = 0
+        self._questions = Questions(policy, f"tool-{name}", Sampling(temperature=0.0, max_tokens=max_tokens))
 
     @property
     def name(self) -> str:
@@ -99,7 +97,7 @@ class PolicyToolWriter:
     ) -> MemoryItem | None:
         """Return the tool in the policy's answer; an answer without any block is none."""
         listed = "".join(f"- {tool.name}: {tool.key_text}\n" for tool in known)
-        answer = await self._ask(
+        answer = await self._questions.ask(
             _WRITE.format(
                 need=request.need,
                 known=f"These tools there are already; write {{}} alone if one of them will do:\n{listed}\n"
@@ -119,18 +117,8 @@ class PolicyToolWriter:
             f"{json.dumps(contract_of(tool).to_data())}\n```python\n{tool.files[CODE_FILE].decode()}\n```"
             for tool in tools
         )
-        answer = await self._ask(_MERGE.format(tools="\n\n".join(told), form=_FORM))
+        answer = await self._questions.ask(_MERGE.format(tools="\n\n".join(told), form=_FORM))
         return read_tool(answer, space=tools[0].space, env_id=tools[0].env_id)
-
-    async def _ask(self, prompt: str) -> str:
-        self._asked += 1
-        session = f"tool-{self._name}-{self._asked}"
-        request = GenerationRequest(session, [Message("user", prompt)], self._sampling)
-        try:
-            (completion,) = await self._policy.generate([request])
-        finally:
-            self._policy.end_session(session)
-        return completion.text
 
 
 def read_tool(answer: str, *, space: str = "", env_id: str = "") -> MemoryItem:

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from agentgym.agents.follower.procedure import STEPS, WHEN, wish_of
 from agentgym.core.agent import EpisodeStart
+from agentgym.core.asking import Questions
 from agentgym.core.memory import Memory, Recollection
-from agentgym.core.message import Message
-from agentgym.core.policy import GenerationRequest, Policy, Sampling
+from agentgym.core.policy import Policy, Sampling
 from agentgym.core.tool import ToolSpec
 from agentgym.core.trace import Versions
 from agentgym.memory.rendering import neutral
@@ -35,24 +35,13 @@ class PolicyGuides:
     """Asks a policy. Raises `InferenceFault` where it does not answer."""
 
     def __init__(self, policy: Policy, *, max_tokens: int = 500) -> None:
-        self._policy = policy
-        self._sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
-        self._asked = 0
+        self._questions = Questions(policy, "guide", Sampling(temperature=0.0, max_tokens=max_tokens))
 
     async def write(self, prompt: str, attempt: Transcript, guide: str) -> str:
         """Return the policy's answer to the prompt, the last guide and the attempt; see `GuideWriter`."""
-        self._asked += 1
-        session = f"guide-{self._asked}"
         parts = [prompt, f"The guide so far:\n{guide}" if guide else "", f"The attempt:\n{attempt}"]
         parts.append(f"It {'solved' if attempt.success else 'did not solve'} the task.")
-        text = "\n\n".join(filter(None, parts))
-        try:
-            (said,) = await self._policy.generate(
-                [GenerationRequest(session, [Message("user", text)], self._sampling)]
-            )
-        finally:
-            self._policy.end_session(session)
-        return said.text.strip()
+        return (await self._questions.ask("\n\n".join(filter(None, parts)))).strip()
 
 
 class ScriptedGuides:

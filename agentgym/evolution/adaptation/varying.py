@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, get_args
 
+from agentgym.core.asking import Questions
 from agentgym.core.memory import ItemKind
-from agentgym.core.message import Message
-from agentgym.core.policy import GenerationRequest, Policy, Sampling
+from agentgym.core.policy import Policy, Sampling
 from agentgym.core.trace import Episode
 from agentgym.evolution.adaptation.genome import MOST_CHARACTERS, Adaptation
 from agentgym.evolution.adaptation.guiding import FAILED, WORKED
@@ -62,22 +62,14 @@ class PolicyRewriter:
     """
 
     def __init__(self, policy: Policy, *, max_tokens: int = 800) -> None:
-        self._policy = policy
-        self._sampling = Sampling(temperature=1.0, max_tokens=max_tokens)
-        self._asked = 0
+        self._questions = Questions(policy, "rewriter", Sampling(temperature=1.0, max_tokens=max_tokens))
 
     async def rewrite(self, prompt: str, lived: Sequence[Lifetime], rng: random.Random) -> str | None:
         """Return the model's prompt; None where there is none in its answer, or one that names things of the tasks."""
         told = [_told(lifetime) for lifetime in lived]
-        self._asked += 1
-        session = f"rewriter-{self._asked}"
         text = "\n\n".join([_REQUEST.format(prompt=prompt or "(none: there is no guide)"), *told])
-        request = GenerationRequest(session, [Message("user", text)], self._sampling, rng.getrandbits(63))
-        try:
-            (said,) = await self._policy.generate([request])
-        finally:
-            self._policy.end_session(session)
-        found = re.findall(r"<prompt>\s*(.*?)\s*</prompt>", said.text, re.DOTALL)
+        answer = await self._questions.ask(text, rng.getrandbits(63))
+        found = re.findall(r"<prompt>\s*(.*?)\s*</prompt>", answer, re.DOTALL)
         new = str(found[-1]) if found else ""
         named = names_in(new) & {name for each in told for name in names_in(each)}
         return new if new and new != prompt and len(new) <= MOST_CHARACTERS and not named else None

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from agentgym.core.message import Message
-from agentgym.core.policy import GenerationRequest, Policy, Sampling
+from agentgym.core.asking import Questions
+from agentgym.core.policy import Policy, Sampling
 from agentgym.evolution.gate.samples import sample_arguments
 from agentgym.memory.tools.document import TESTS_FOLDER, Contract
 from agentgym.memory.tools.inspecting import parsed
@@ -148,11 +148,9 @@ class PolicyBlindTester:
     def __init__(
         self, policy: Policy, *, name: str = "policy", programs: int = 4, max_tokens: int = 2000
     ) -> None:
-        self._policy = policy
+        self._questions = Questions(policy, f"blind-{name}", Sampling(temperature=0.0, max_tokens=max_tokens))
         self._name = name
         self._programs = programs
-        self._sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
-        self._asked = 0
 
     @property
     def name(self) -> str:
@@ -161,16 +159,9 @@ class PolicyBlindTester:
 
     async def write(self, contract: Contract) -> Mapping[str, bytes]:
         """Return the programs in the policy's answer that test anything. Raises `InferenceFault`."""
-        self._asked += 1
-        session = f"blind-{self._name}-{self._asked}"
         prompt = _PROMPT.format(n=self._programs, description=json.dumps(contract.to_data(), indent=1))
-        try:
-            (completion,) = await self._policy.generate(
-                [GenerationRequest(session, [Message("user", prompt)], self._sampling)]
-            )
-        finally:
-            self._policy.end_session(session)
-        found = [text for text in _BLOCK.findall(completion.text) if _tests(text)]
+        answer = await self._questions.ask(prompt)
+        found = [text for text in _BLOCK.findall(answer) if _tests(text)]
         return {f"{n}.py": text.encode() for n, text in enumerate(found[:MOST_PROGRAMS], 1)}
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, cast
 
+from agentgym.core.asking import ask_once
 from agentgym.core.env import Stepping
 from agentgym.core.errors import InferenceFault
 from agentgym.core.message import Message
@@ -65,10 +66,7 @@ class Speaker:
 
     async def _answer(self, session: str, prompt: str, seed: int) -> str:
         request = GenerationRequest(session, [Message("user", prompt)], self._sampling, seed)
-        try:
-            (completion,) = await self._policy.generate([request])
-        finally:
-            self._policy.end_session(session)
+        completion = await ask_once(self._policy, request)
         return completion.text
 
 
