@@ -7,16 +7,13 @@ from typing import Annotated
 
 import typer
 
-from agentgym.cli.options import AsJson, EnvOptions, RunsRoot, Seed, parse_options
-from agentgym.cli.policies import AgentName, ApiKeyEnv, MaxTokens
+from agentgym.cli.options import AsJson, EnvOptions, OptionalEnvName, RunsRoot, Seed, parse_options
+from agentgym.cli.policies import Actor, ActorModel, AgentName, ApiKeyEnv, MaxTokens
 from agentgym.core.errors import UsageError
 
 _SEARCH = "Search"
 _MEMORY = "Memory"
 
-Env = Annotated[str | None, typer.Argument(help="An environment's id or short name; see `agentgym envs`.")]
-Model = Annotated[str, typer.Option("--model", help="Who acts: a URL, openai:MODEL, a run, or scripted.")]
-ModelName = Annotated[str, typer.Option("--model-name", help="The model at the URL, where it has several.")]
 Writer = Annotated[
     str | None,
     typer.Option(
@@ -67,9 +64,9 @@ Demonstrations = Annotated[
 
 def adapt(
     context: typer.Context,
-    env: Env = None,
-    model: Model = "scripted",
-    model_name: ModelName = "",
+    env: OptionalEnvName = None,
+    model: Actor = "scripted",
+    model_name: ActorModel = "",
     writer: Writer = None,
     writer_name: WriterName = "",
     api_key_env: ApiKeyEnv = "OPENAI_API_KEY",

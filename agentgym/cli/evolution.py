@@ -7,16 +7,13 @@ from typing import Annotated
 
 import typer
 
-from agentgym.cli.options import AsJson, EnvOptions, RunsRoot, Seed, parse_options
-from agentgym.cli.policies import AgentName, ApiKeyEnv, MaxTokens
+from agentgym.cli.options import AsJson, EnvOptions, OptionalEnvName, RunsRoot, Seed, parse_options
+from agentgym.cli.policies import Actor, ActorModel, AgentName, ApiKeyEnv, MaxTokens
 from agentgym.core.errors import UsageError
 
 _BATCHES = "Batches"
 _LIBRARY = "Library"
 
-Env = Annotated[str | None, typer.Argument(help="An environment's id or short name; see `agentgym envs`.")]
-Model = Annotated[str, typer.Option("--model", help="Who acts: a URL, openai:MODEL, a run, or scripted.")]
-ModelName = Annotated[str, typer.Option("--model-name", help="The model at the URL, where it has several.")]
 Evolver = Annotated[
     str | None,
     typer.Option(
@@ -81,9 +78,9 @@ EmbeddingsName = Annotated[
 
 def evolve(
     context: typer.Context,
-    env: Env = None,
-    model: Model = "scripted",
-    model_name: ModelName = "",
+    env: OptionalEnvName = None,
+    model: Actor = "scripted",
+    model_name: ActorModel = "",
     evolver: Evolver = None,
     evolver_name: EvolverName = "",
     tools: Annotated[

@@ -12,6 +12,9 @@ import typer
 from agentgym.core.errors import ConfigError, UsageError
 
 EnvName = Annotated[str, typer.Argument(help="An environment's id or short name; see `agentgym envs`.")]
+OptionalEnvName = Annotated[
+    str | None, typer.Argument(help="An environment's id or short name; see `agentgym envs`.")
+]
 SplitName = Annotated[str, typer.Option("--split", help="train, select or heldout.")]
 EnvOptions = Annotated[
     list[str] | None,

@@ -40,6 +40,8 @@ Model = Annotated[
 AgainstModel = Annotated[
     str, typer.Option("--against-model", help="The same for --against.", rich_help_panel=_PANEL)
 ]
+Actor = Annotated[str, typer.Option("--model", help="Who acts: a URL, openai:MODEL, a run, or scripted.")]
+ActorModel = Annotated[str, typer.Option("--model-name", help="The model at the URL, where it has several.")]
 ApiKeyEnv = Annotated[
     str,
     typer.Option("--api-key-env", help="The environment variable with the key.", rich_help_panel=_PANEL),

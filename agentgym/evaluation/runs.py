@@ -20,6 +20,7 @@ from agentgym.core.task import Split
 from agentgym.evaluation.keeping import Keeper
 from agentgym.evaluation.report import Evaluation
 from agentgym.evaluation.results import Record
+from agentgym.store.folders import make_run_folder
 from agentgym.store.store import Store
 from agentgym.store.tables import RunRow, RunStatus
 
@@ -72,13 +73,7 @@ class EvaluationRun:
         """
         world = _named(arguments.env_id.rpartition("/")[2].partition("-v")[0].lower())
         path = root / (name or f"eval-{world}-{_named(arguments.policy)}-{datetime.now():%Y%m%d-%H%M%S-%f}")
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            raise UsageError(
-                f"The run directory {path} exists already; choose another name, or go on with "
-                f"`agentgym eval --resume {path}`."
-            ) from None
+        make_run_folder(path, "eval")
         run = cls(path)
         with Store(run.store) as store:
             store.create_run(run.name, KIND, config=arguments.model_dump(mode="json"), versions=versions)

@@ -21,6 +21,7 @@ from agentgym.evolution.figures import BatchFigures
 from agentgym.evolution.journal import Journal
 from agentgym.evolution.settings import EvolveSettings
 from agentgym.memory.store.store import MemoryStore
+from agentgym.store.folders import make_run_folder
 from agentgym.store.store import Store
 
 KIND = "evolve"
@@ -43,13 +44,7 @@ class EvolutionRun:
         """
         world = settings.env_id.rpartition("/")[2].partition("-v")[0].lower()
         path = root / (name or f"evolve-{world}-{datetime.now():%Y%m%d-%H%M%S-%f}")
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            raise UsageError(
-                f"The run directory {path} exists already; choose another name, or go on with "
-                f"`agentgym evolve --resume {path}`."
-            ) from None
+        make_run_folder(path, "evolve")
         run = cls(path)
         with Store(run.store) as store:
             store.create_run(run.name, KIND, config=settings.model_dump(mode="json"), versions=versions)

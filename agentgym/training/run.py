@@ -28,8 +28,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from agentgym.core.errors import UnknownNameError, UsageError
+from agentgym.core.errors import UnknownNameError
 from agentgym.registry import recordable
+from agentgym.store.folders import make_run_folder
 from agentgym.training.recipe import Recipe, load_recipe
 
 _LIBRARIES = ("agentgym-harness", "torch", "transformers", "tokenizers", "gymnasium", "numpy")
@@ -50,13 +51,7 @@ class Run:
         recordable(recipe.environment.id)
         label = name or f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}"
         path = root / label
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            raise UsageError(
-                f"The run directory {path} exists already; choose another name, or go on with "
-                f"`agentgym train --resume {path}`."
-            ) from None
+        make_run_folder(path, "train")
         (path / "recipe.toml").write_text(recipe.to_toml(), "utf-8")
         (path / "versions.json").write_text(json.dumps(installed_versions(), indent=2) + "\n", "utf-8")
         (path / "evaluations").mkdir()

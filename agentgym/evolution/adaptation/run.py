@@ -39,6 +39,7 @@ from agentgym.memory.recall import Recall
 from agentgym.memory.store.store import MemoryStore
 from agentgym.rollout.collect import collect, plan_groups
 from agentgym.rollout.rules import Rules
+from agentgym.store.folders import make_run_folder
 
 _LOOKED_AT = 2000
 """Tasks of each split from which those of a search are chosen."""
@@ -81,13 +82,7 @@ class AdaptationRun:
         """
         world = settings.env_id.rpartition("/")[2].partition("-v")[0].lower()
         path = root / (name or f"adapt-{world}-{datetime.now():%Y%m%d-%H%M%S-%f}")
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            raise UsageError(
-                f"The run directory {path} exists already; choose another name, or go on with "
-                f"`agentgym adapt --resume {path}`."
-            ) from None
+        make_run_folder(path, "adapt")
         run = cls(path)
         run._settings.write_text(settings.model_dump_json(indent=1), "utf-8")
         return run
