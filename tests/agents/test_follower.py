@@ -112,7 +112,7 @@ def test_nothing_that_is_shown_makes_it_fall_over(text: str) -> None:
     ):
         procedure.bind(text)
         for step in procedure.steps:
-            Knowledge().matching(step.action, [text])
+            assert Knowledge().matching(step.action, [text]) in ([], [text])
 
 
 def test_variables_stand_for_what_the_task_the_world_and_the_kind_of_thing_say() -> None:
