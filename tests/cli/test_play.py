@@ -19,6 +19,7 @@ import pytest
 
 import agentgym
 from tests.cli.driver import Cli
+from tests.waiting import eventually
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -92,6 +93,8 @@ class Terminal:
 
     def type(self, text: str) -> str:
         """Type, and return what appears up to the next prompt or the end, without colours."""
+        # Python sees a Ctrl-C between its prompt and its wait for a line only after the line.
+        assert eventually(self._waits)
         os.write(self._end, text.encode())
         return self.read()
 
@@ -109,6 +112,10 @@ class Terminal:
                 break
             shown += got
         return ESCAPES.sub("", shown.decode().replace("\r\n", "\n"))
+
+    def _waits(self) -> bool:
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text("ascii")
+        return stat.rpartition(")")[2].split()[0] == "S"
 
     def close(self) -> None:
         """Hang up."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from agentgym.environments.browser.egress import Egress
 from agentgym.environments.browser.service import browser_service
 from agentgym.environments.browser.session import BrowserSession, Done
 from tests.environments.browser.site import serve
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -281,10 +281,8 @@ def test_many_sessions_leave_nothing_behind(site: str) -> None:
     before = len(descendants())
     for _ in range(6):
         play()
-    deadline = time.monotonic() + 60
-    while len(descendants()) > before + 1 or zombies():  # Chromium takes its time to end what showed a page
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    # Chromium takes its time to end what showed a page.
+    assert eventually(lambda: len(descendants()) <= before + 1 and not zombies())
 
 
 def test_a_missing_chromium_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 from agentgym.core.env import EnvSpec
 from agentgym.serving.environments.server import EnvServer
+from tests.waiting import eventually
 
 PATIENCE_S = 30.0
 """Long enough for any machine; a test that waits so long fails."""
@@ -60,13 +60,3 @@ def served(env: str | EnvSpec, **settings: Any) -> Generator[Stand]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(PATIENCE_S)
         loop.close()
-
-
-def eventually(holds: Callable[[], bool]) -> bool:
-    """Wait until something holds, and return whether it does."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True

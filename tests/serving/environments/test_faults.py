@@ -31,8 +31,9 @@ from agentgym.rollout.rules import Rules
 from agentgym.serving.environments.app import Limits
 from agentgym.serving.environments.workshop import Workshop
 from tests.rollout.worlds import task
-from tests.serving.environments.stand import Stand, eventually, served
+from tests.serving.environments.stand import Stand, served
 from tests.serving.environments.worlds import CountingSpec, PaintingSpec
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[3]
 
