@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from contextlib import suppress
 from functools import cache
@@ -18,6 +17,7 @@ from agentgym.core.sandbox import MEBIBYTE, WORK, SandboxSpec
 from agentgym.sandboxes.daemon import connect, labels, reap, told
 from agentgym.sandboxes.imaging import sandbox_image
 from agentgym.sandboxes.listening import BINDER, door, proxy_variables
+from agentgym.sandboxes.relay import with_door
 
 _FIRST = """
 command -v perl >/dev/null && exec perl -e '$SIG{CHLD} = "IGNORE"; $SIG{USR1} = sub { kill "KILL", -1 }; sleep while 1'
@@ -75,14 +75,7 @@ def listener_in(container: Container) -> socket.socket:
         client.containers.run(
             sandbox_image(client),
             ["python3", "-I", "-S", "-c", BINDER, "/door/door"],
-            network_mode=f"container:{container.id}",
-            volumes={str(way.folder): {"bind": "/door", "mode": "ro"}},
-            user=f"{os.geteuid()}:{os.getegid()}",
-            labels=labels("proxy"),
-            read_only=True,
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges:true"],
-            log_config=LogConfig(type=LogConfig.types.NONE),
+            **with_door(way, "proxy", f"container:{container.id}"),
             remove=True,
         )
         return way.receive()
@@ -99,7 +92,12 @@ def _settings(spec: SandboxSpec) -> dict[str, Any]:
         "user": f"{spec.user}:{spec.user}",
         "working_dir": WORK,
         "hostname": "box",
-        "environment": {"HOME": WORK, "LANG": "C.UTF-8", **proxy_variables(spec), **spec.environment},
+        "environment": {
+            "HOME": WORK,
+            "LANG": "C.UTF-8",
+            **proxy_variables(spec.allowed_hosts),
+            **spec.environment,
+        },
         "labels": labels("box"),
         "network_mode": "none",
         "ipc_mode": "none",  # Docker's own /dev/shm would have no limit of files

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import socket
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from agentgym.core.errors import SandboxFault
 from agentgym.core.hosts import parse_host
-from agentgym.core.sandbox import SandboxSpec
 
 PORT = 3128
 """Where the proxy is found inside."""
-_PATIENCE_S = 30.0
+_PATIENCE_S = 60.0
 _HOSTS_OF_THE_BOX = ("localhost", "127.0.0.1", "::1")
 BINDER = f"""
 import fcntl, socket, struct, sys
@@ -36,7 +35,7 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
 
 
 class Door:
-    """Where a program of `BINDER` hands its socket over."""
+    """Where a socket is handed over, by a program such as `BINDER` or to one."""
 
     def __init__(self, folder: Path, server: socket.socket) -> None:
         self.folder = folder
@@ -46,8 +45,7 @@ class Door:
     def receive(self) -> socket.socket:
         """Return the socket that was handed over. Raises `SandboxFault` where none is."""
         try:
-            with self._server.accept()[0] as peer:
-                peer.settimeout(_PATIENCE_S)
+            with self._visitor() as peer:
                 _, descriptors, _, _ = socket.recv_fds(peer, 1, 1)
         except TimeoutError:
             descriptors = []
@@ -56,6 +54,19 @@ class Door:
         listener = socket.socket(fileno=descriptors[0])
         listener.setblocking(False)
         return listener
+
+    def give(self, listener: socket.socket) -> None:
+        """Hand a socket over. Raises `SandboxFault` where nobody comes for it."""
+        try:
+            with self._visitor() as peer:
+                socket.send_fds(peer, [b"x"], [listener.fileno()])
+        except TimeoutError:
+            raise SandboxFault("Nobody came for a socket, so there is no way into a container.") from None
+
+    def _visitor(self) -> socket.socket:
+        peer, _ = self._server.accept()
+        peer.settimeout(_PATIENCE_S)
+        return peer
 
 
 @contextmanager
@@ -72,12 +83,12 @@ def door() -> Generator[Door]:
         yield made
 
 
-def proxy_variables(spec: SandboxSpec) -> dict[str, str]:
-    """Return the environment variables by which programs find the proxy; none where a box has no allow-list."""
-    if spec.network != "allowlist":
+def proxy_variables(allowed_hosts: Sequence[str]) -> dict[str, str]:
+    """Return the environment variables by which programs find the proxy; none where no host is allowed."""
+    if not allowed_hosts:
         return {}
     address = f"http://127.0.0.1:{PORT}"
-    allowed = {parse_host(text)[0] for text in spec.allowed_hosts}
+    allowed = {parse_host(text)[0] for text in allowed_hosts}
     own = ",".join(host for host in _HOSTS_OF_THE_BOX if host not in allowed)
     named = {"http_proxy": address, "https_proxy": address, "no_proxy": own}
     return named | {name.upper(): value for name, value in named.items()}

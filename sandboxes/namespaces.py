@@ -104,7 +104,7 @@ def variables(spec: SandboxSpec) -> bytes:
     own = "" if spec.image else interpreter()
     path = "/usr/local/bin:/usr/bin:/bin"
     basic = {"PATH": f"{own}/bin:{path}" if own else path, "HOME": WORK, "LANG": "C.UTF-8"}
-    named = basic | proxy_variables(spec) | dict(spec.environment)
+    named = basic | proxy_variables(spec.allowed_hosts) | dict(spec.environment)
     words = [f"--setenv\0{name}\0{value}\0" for name, value in named.items()]
     return "".join(words).encode()
 

@@ -32,6 +32,20 @@ def serve(
     container: Annotated[
         bool, typer.Option("--container", help="In a container, made with the environment's Dockerfile.")
     ] = False,
+    cpus: Annotated[
+        float | None,
+        typer.Option("--cpus", min=0.01, help="Processors that the container may use; 2 unless given."),
+    ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option("--memory", min=0.1, help="GiB that the container may use; 4 unless given."),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow", metavar="HOST[:PORT]", help="A host that the container may reach. Repeatable."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve an environment to OpenEnv's clients, and to agentgym on other machines.
@@ -40,7 +54,8 @@ def serve(
     say over which tasks and how where the client does not; an option given here cannot be chosen by clients. Ctrl-C
     stops.
 
-    With --container it runs in Docker, apart from this machine's files; a path given by -o is mounted to be read.
+    With --container it runs in Docker, apart from this machine's files; a path given by -o is mounted to be read. No
+    network is in its reach but the hosts of --allow, by a proxy.
 
     Example: agentgym serve household --port 0
     """
@@ -49,6 +64,17 @@ def serve(
     limits = Limits(sessions=sessions, idle_s=idle)
     settings: dict[str, Any] = {"split": split, "options": parse_options(option), "limits": limits}
     settings |= {"token": token, "host": host, "port": port}
+    bounds: dict[str, Any] = {
+        "cpus": cpus,
+        "memory_bytes": memory and int(memory * (1 << 30)),
+        "allowed_hosts": allow,
+    }
+    bounds = {name: value for name, value in bounds.items() if value is not None}
+    if bounds and not container:
+        raise UsageError(
+            "--cpus, --memory and --allow are those of a container: add --container, or leave them out."
+        )
+    settings |= bounds
     make = _in_container if container else _here
     asyncio.run(_serve(make, env, settings, shown_token=token is None, as_json=as_json))
     if not as_json:

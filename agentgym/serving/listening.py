@@ -30,9 +30,10 @@ class Listener:
     """A port of `host` (0: any free one) that is taken from now on; raises `UsageError` where it cannot be had."""
 
     def __init__(self, host: str, port: int) -> None:
-        self._socket = _listen(host, port)
+        self.socket = _listen(host, port)
+        """Bound, and listening once something is served on it."""
         self._host = f"[{host}]" if ":" in host else host
-        self.port: int = self._socket.getsockname()[1]
+        self.port: int = self.socket.getsockname()[1]
         self.url = f"http://{self._host}:{self.port}"
         """Such as `http://127.0.0.1:40123`."""
         self._open_to_all = not _is_loopback(host)
@@ -41,7 +42,7 @@ class Listener:
 
     def close(self) -> None:
         """Let go of a port on which nothing was served."""
-        self._socket.close()
+        self.socket.close()
 
     async def start(
         self, app: ASGIApp, what: str, on_problem: Callable[[str], None], **settings: Any
@@ -63,7 +64,7 @@ class Listener:
             **settings,
         )
         self._server = _Server(config)
-        self._serving = asyncio.create_task(self._server.serve([self._socket]))
+        self._serving = asyncio.create_task(self._server.serve([self.socket]))
         await self._server.ready.wait()
 
     async def stop(self) -> None:

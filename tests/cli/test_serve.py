@@ -91,6 +91,8 @@ def test_bad_input(cli: Cli) -> None:
             ("serve", "household", "--split", "trian"): r"Did you mean 'train'",
             ("serve", "household", "--token", "two words"): r"A token is printable ASCII",
             ("serve", "alfworld"): r"ALFWORLD_DATA",
+            ("serve", "household", "--cpus", "1"): r"those of a container: add --container",
+            ("serve", "household", "--container", "--allow", "http://x"): r"'http://x' is no host",
             ("check", "ws://127.0.0.1:1"): r"No environment server answers at ws://127\.0\.0\.1:1",
             ("check", "ftp://:secret@127.0.0.1"): r"'ftp://127\.0\.0\.1' is no URL of an environment server",
             ("check", "ws://"): r"is no URL of an environment server",

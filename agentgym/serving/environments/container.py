@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import inspect
 import json
-import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 from urllib.request import ProxyHandler, build_opener
 
-from docker.errors import APIError, ImageNotFound, NotFound
+from docker import DockerClient
+from docker.errors import APIError
 from docker.models.containers import Container
 
 from agentgym.core.env import EnvSpec
@@ -24,19 +22,24 @@ from agentgym.core.errors import EnvironmentFault, UsageError
 from agentgym.core.task import Split
 from agentgym.environments.remote.address import TOKEN_VARIABLE
 from agentgym.registry import find_spec
-from agentgym.sandboxes.daemon import LABEL, connect, labels, reap, told
-from agentgym.sandboxes.imaging import base_image, build
+from agentgym.sandboxes.containers import listener_in, remove_container
+from agentgym.sandboxes.daemon import connect, labels, reap, told
+from agentgym.sandboxes.listening import proxy_variables
+from agentgym.sandboxes.proxy import Proxy
+from agentgym.sandboxes.relay import relay
 from agentgym.serving.environments.app import Limits
-from agentgym.serving.environments.wheels import gather
+from agentgym.serving.environments.images import build_image
 from agentgym.serving.environments.workshop import names_a_path
 from agentgym.serving.listening import Listener, checked_token
 
 PORT = 8000
 """On which every image serves."""
-READY_S = 60.0
+READY_S = 120.0
 """Until the server in a container answers."""
-_MEMORY = 4 << 30
+CPUS = 2.0
+MEMORY_BYTES = 4 << 30
 _PIDS = 1024
+_PERIOD_US = 100_000
 _LINES = 15
 
 
@@ -44,11 +47,11 @@ class ContainerServer:
     """Serves `env` from a container, published on `host` and `port` of this machine; else like `EnvServer`.
 
     The image is built from the environment's Dockerfile. The container has a read-only root, no capabilities, and of
-    this machine's files those that `options` name alone, to read. It can reach the network as Docker's default bridge
-    lets it.
+    this machine's files those that `options` name alone, to read. It may use `cpus` processors' time and `memory_bytes`.
+    It has no network but a loopback, on which it is reached; `allowed_hosts` it finds by a proxy (see `SandboxSpec`).
 
     Raises `UsageError` where there is no Docker daemon, the image does not build or does not serve, or the port cannot
-    be had.
+    be had, and `ConfigError` for what is no host.
     """
 
     def __init__(
@@ -61,6 +64,9 @@ class ContainerServer:
         host: str = "127.0.0.1",
         port: int = 0,
         limits: Limits | None = None,
+        cpus: float = CPUS,
+        memory_bytes: int = MEMORY_BYTES,
+        allowed_hosts: Sequence[str] = (),
     ) -> None:
         self.spec = find_spec(env) if isinstance(env, str) else env
         self.token = checked_token(token)
@@ -74,12 +80,18 @@ class ContainerServer:
         self._words += [f"--idle={limits.idle_s}"]
         for name, value in (options or {}).items():
             self._words += ["-o", f"{name}={self._inside(name, value)}"]
+        self._cpus, self._memory_bytes = cpus, memory_bytes
+        self._allowed_hosts = tuple(allowed_hosts)
+        self._proxy = Proxy(self._allowed_hosts)
+        self._network: Container | None = None
         self._container: Container | None = None
 
     async def __aenter__(self) -> Self:
         starting = asyncio.create_task(asyncio.to_thread(self._start))
         try:
             await asyncio.shield(starting)
+            if self._network is not None and self._allowed_hosts:
+                await self._proxy.open(await asyncio.to_thread(listener_in, self._network))
             await self._wait()
         except BaseException:
             await asyncio.wait({starting})  # a thread cannot be stopped: what it makes is removed
@@ -105,27 +117,14 @@ class ContainerServer:
     def _start(self) -> None:
         client = connect()
         reap(client)
-        # Whether the port can be had is told in the same words as without a container.
         listener = Listener(self._host, self._port)
-        listener.close()
-        image = build_image(self.spec)
+        try:
+            image = build_image(self.spec)
+            self._network = relay(listener.socket, PORT)
+        finally:
+            listener.close()
         with told(f"starting {self.spec.name}"):
-            self._container = client.containers.create(
-                image,
-                self._words,
-                environment={TOKEN_VARIABLE: self.token},
-                ports={f"{PORT}/tcp": (self._host, listener.port)},
-                volumes=self.mounts,
-                labels=labels("server"),
-                init=True,
-                read_only=True,
-                tmpfs=dict.fromkeys(("/tmp", "/home/user"), "rw,nosuid,nodev,size=256m,mode=1777"),
-                cap_drop=["ALL"],
-                security_opt=["no-new-privileges:true"],
-                mem_limit=_MEMORY,
-                memswap_limit=_MEMORY,
-                pids_limit=_PIDS,
-            )
+            self._container = self._made(client, image, f"container:{self._network.id}")
         try:
             self._container.start()
         except APIError as error:
@@ -133,6 +132,26 @@ class ContainerServer:
                 f"The image of {self.spec.name} does not start: {error.explanation or error}"
             ) from None
         self.url = f"ws{listener.url.removeprefix('http')}"
+
+    def _made(self, client: DockerClient, image: str, network: str) -> Container:
+        return client.containers.create(
+            image,
+            self._words,
+            environment={TOKEN_VARIABLE: self.token, **proxy_variables(self._allowed_hosts)},
+            network_mode=network,
+            volumes=self.mounts,
+            labels=labels("server"),
+            init=True,
+            read_only=True,
+            tmpfs=dict.fromkeys(("/tmp", "/home/user"), "rw,nosuid,nodev,size=256m,mode=1777"),
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"],
+            cpu_period=_PERIOD_US,
+            cpu_quota=int(self._cpus * _PERIOD_US),
+            mem_limit=self._memory_bytes,
+            memswap_limit=self._memory_bytes,
+            pids_limit=_PIDS,
+        )
 
     async def _wait(self) -> None:
         """Wait until the server answers; raises `UsageError` with its last words where it does not."""
@@ -152,56 +171,15 @@ class ContainerServer:
             await asyncio.sleep(0.2)
 
     def _healthy(self) -> bool:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, HTTPException):
             opener = build_opener(ProxyHandler({}))
             with opener.open(f"http{self.url.removeprefix('ws')}/health", timeout=2.0) as response:
                 return json.load(response) == {"status": "healthy"}
         return False
 
     async def _remove(self) -> None:
-        container, self._container = self._container, None
-        if container is not None:
-            with told("removing a container"), suppress(NotFound):
-                await asyncio.shield(asyncio.to_thread(container.remove, force=True, v=True))
-
-
-def build_image(spec: EnvSpec) -> str:
-    """Build the image of an environment, unless the last one is of the very same files, and return its tag.
-
-    The build's context is a folder with `wheels/`, all that a server and the environment's requirements files need, and
-    `environment/`, the folder that the environment's code lies in. RUN lines have this machine's network. Raises `UsageError` where there is no Dockerfile, or it does not build.
-    """
-    client = connect()
-    folder = Path(inspect.getfile(type(spec))).parent
-    dockerfile, tag = folder / "Dockerfile", f"agentgym-{spec.name}:latest"
-    if not dockerfile.is_file():
-        raise UsageError(f"{spec.name} has no {dockerfile}; write one, or serve without --container.")
-    base = base_image(client)
-    with tempfile.TemporaryDirectory(prefix="agentgym-image-") as name:
-        context = Path(name)
-        gather(context / "wheels", folder)
-        shutil.copytree(folder, context / "environment", ignore=shutil.ignore_patterns("__pycache__"))
-        purpose = f"environment {_content_hash(context)}"
-        with told(f"looking for the image {tag}"), suppress(ImageNotFound):
-            if client.images.get(tag).labels.get(LABEL) == purpose:
-                return tag
-        build(
-            client,
-            context,
-            tag,
-            dockerfile=dockerfile,
-            arguments={"BASE_IMAGE": base},
-            purpose=purpose,
-            network="host",
-        )
-    return tag
-
-
-def _content_hash(folder: Path) -> str:
-    """Return a hash of the names and contents of a folder's files."""
-    found = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            found.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
-            found.update(path.read_bytes())
-    return found.hexdigest()[:16]
+        await self._proxy.close()
+        for container in (self._container, self._network):
+            if container is not None:
+                await asyncio.shield(asyncio.to_thread(remove_container, container))
+        self._container = self._network = None

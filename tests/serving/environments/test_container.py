@@ -11,13 +11,18 @@ import sys
 import threading
 import tomllib
 import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import yaml
 
 import agentgym
+from agentgym.core.env import EnvSpec
 from agentgym.core.errors import UsageError
 from agentgym.sandboxes.daemon import LABEL, OWNER, connect, owner
 from agentgym.serving.environments.container import ContainerServer
@@ -106,10 +111,14 @@ def test_a_wheel_of_what_is_running_has_all_of_it(tmp_path: Path) -> None:
     }
 
 
-def containers() -> list[str]:
-    """Those of this process alone, whatever runs beside it."""
-    labelled = [f"{LABEL}=server", f"{OWNER}={owner(os.getpid())}"]
-    return [str(one.id) for one in connect().containers.list(all=True, filters={"label": labelled})]
+def containers(*purposes: str) -> list[str]:
+    """Those of this process alone, whatever runs beside it; servers unless something else is named."""
+    own = f"{OWNER}={owner(os.getpid())}"
+    return [
+        str(one.id)
+        for purpose in purposes or ("server",)
+        for one in connect().containers.list(all=True, filters={"label": [f"{LABEL}={purpose}", own]})
+    ]
 
 
 @pytest.mark.usefixtures("docker_daemon")
@@ -154,8 +163,8 @@ WRONG = {
 }
 
 
-async def start(folder: Path, dockerfile: str) -> None:
-    """Serve a world of an image of one's own, and stop."""
+def mine(folder: Path, dockerfile: str) -> EnvSpec:
+    """Return a world of an image of one's own."""
     (folder / "world.py").write_text(SPEC)
     if dockerfile:
         (folder / "Dockerfile").write_text(dockerfile)
@@ -164,7 +173,12 @@ async def start(folder: Path, dockerfile: str) -> None:
     assert found.loader is not None
     module = sys.modules["world_of_mine"] = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
-    async with ContainerServer(module.Mine()):
+    return module.Mine()
+
+
+async def start(folder: Path, dockerfile: str) -> None:
+    """Serve it, and stop."""
+    async with ContainerServer(mine(folder, dockerfile)):
         pass
 
 
@@ -187,6 +201,78 @@ def test_a_start_that_is_cancelled_leaves_no_container(tmp_path: Path) -> None:
     before = containers()
     asyncio.run(cancel())
     assert containers() == before
+
+
+PRYING = """
+import http.server, json, os, socket, urllib.request
+
+def reached(call):
+    try:
+        return str(call())
+    except OSError as error:
+        return type(error).__name__
+
+class Prying(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        told = {"status": "healthy"}
+        if self.path != "/health":
+            url, address, port = self.path[1:].split(",")
+            told = {
+                "by the proxy": reached(lambda: urllib.request.urlopen(url, timeout=20).read().decode()),
+                "directly": reached(lambda: socket.create_connection((address, int(port)), 5)),
+                "to the world": reached(lambda: socket.create_connection(("1.1.1.1", 53), 5)),
+                "interfaces": [name for _, name in socket.if_nameindex()],
+                "large": "x" * 300_000,
+            }
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(told).encode())
+
+http.server.HTTPServer(("127.0.0.1", 8000), Prying).serve_forever()
+"""
+PRIES = 'ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY environment/pry.py /\nENTRYPOINT ["python3", "/pry.py"]\n'
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[tuple[str, int]]:
+    """A server of this machine's, at the address by which containers know it."""
+    (bridge,) = connect().networks.list(names=["bridge"])
+    address = str(bridge.attrs["IPAM"]["Config"][0]["Gateway"])
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer((address, 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield address, server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.usefixtures("docker_daemon")
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_container_reaches_what_it_is_allowed_to_and_is_held_to_its_bounds(
+    tmp_path: Path, site: tuple[str, int], allowed: bool
+) -> None:
+    address, port = site
+    hosts = [f"{address}:{port}"] if allowed else []
+    (tmp_path / "pry.py").write_text(PRYING)
+
+    socket.create_connection(site).close()
+
+    async def pry() -> tuple[dict[str, Any], dict[str, Any]]:
+        async with ContainerServer(
+            mine(tmp_path, PRIES), cpus=0.5, memory_bytes=1 << 28, allowed_hosts=hosts
+        ) as server:
+            asked = f"http{server.url.removeprefix('ws')}/http://{address}:{port},{address},{port}"
+            answer = await asyncio.to_thread(httpx2.get, asked, timeout=60)
+            (main,) = containers()
+            return answer.json(), connect().containers.get(main).attrs["HostConfig"]
+
+    told, bounds = asyncio.run(pry())
+    assert ("Directory listing" in told.pop("by the proxy")) == allowed
+    assert told.pop("large") == "x" * 300_000
+    assert told == {"directly": "OSError", "to the world": "OSError", "interfaces": ["lo"]}
+    assert (bounds["CpuQuota"] / bounds["CpuPeriod"], bounds["Memory"]) == (0.5, 1 << 28)
+    assert containers("server", "relay", "proxy") == []
 
 
 def test_a_path_among_the_options_is_mounted(tmp_path: Path) -> None:
