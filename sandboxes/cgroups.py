@@ -18,7 +18,7 @@ _CONTROLLERS = ("memory", "pids", "cpu")
 _OWN_PROCESSES = 8
 """Of a box, besides what runs in it: those that hold namespaces and wait."""
 _PERIOD_US = 100_000
-_PATIENCE_S = 1.0
+_PATIENCE_S = 10.0
 """Processes that were killed leave their group within this time."""
 
 
@@ -70,6 +70,8 @@ class Cgroup:
     def __init__(self, folders: Mapping[str, Path], version: int) -> None:
         self._folders = dict(folders)
         self._version = version
+        self._pids = 0
+        self._ended = set[int]()
 
     @classmethod
     def make(cls, spec: SandboxSpec) -> Self | None:
@@ -114,6 +116,16 @@ class Cgroup:
         """Return how many processes and threads there are in it."""
         return int((self._folders["pids"] / "pids.current").read_text())
 
+    def has_ended(self, pid: int) -> None:
+        """Note a process of the group that has ended; it counts until its parent, perhaps a slow init, has noticed."""
+        self._ended.add(pid)
+
+    def make_room(self) -> None:
+        """Let as many more processes in as have ended and count all the same."""
+        if self._ended:
+            self._ended = {pid for pid in self._ended if _is_zombie(pid)}
+            self._write("pids", "pids.max", self._pids + len(self._ended))
+
     def read(self) -> Reading:
         """Return what the group has used."""
         memory = self._folders["memory"]
@@ -145,8 +157,8 @@ class Cgroup:
         for folder in dict.fromkeys(self._folders.values()):
             folder.mkdir()
         quota = max(1000, int(spec.cpus * _PERIOD_US))
-        pids = spec.pids + _OWN_PROCESSES
-        self._write("pids", "pids.max", pids)
+        self._pids = spec.pids + _OWN_PROCESSES
+        self._write("pids", "pids.max", self._pids)
         if self._version == 1:
             self._write("memory", "memory.limit_in_bytes", spec.memory_bytes)
             if (self._folders["memory"] / "memory.memsw.limit_in_bytes").exists():
@@ -162,6 +174,13 @@ class Cgroup:
     def _write(self, controller: str, name: str, value: object) -> None:
         if controller in self._folders:
             (self._folders[controller] / name).write_text(str(value))
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False
 
 
 def _prepare(hierarchy: Hierarchy) -> None:

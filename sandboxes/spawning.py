@@ -33,7 +33,10 @@ class Process:
     def __init__(self, command: Command, variables: bytes, cpu_s: int, cgroup: Cgroup | None) -> None:
         self._cpu_s = cpu_s
         self._cgroup = cgroup
-        self._before = cgroup.read() if cgroup else Reading()
+        self._before = Reading()
+        if cgroup is not None:
+            cgroup.make_room()
+            self._before = cgroup.read()
         self._status, status_end = os.pipe()
         descriptors = (_written(program()), _written(variables), status_end)
         try:
@@ -162,6 +165,8 @@ class Process:
             await _readable(watched)
         finally:
             os.close(watched)
+        if self._cgroup is not None:
+            self._cgroup.has_ended(inner)
 
     def _judge(self, code: int) -> Ended | SandboxFault:
         now = self._cgroup.read() if self._cgroup else Reading()

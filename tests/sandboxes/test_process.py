@@ -19,6 +19,7 @@ from agentgym.core.sandbox import SandboxSpec
 from agentgym.sandboxes.cgroups import Cgroup, Hierarchy
 from agentgym.sandboxes.process import ProcessSandbox
 from tests.held import children, held
+from tests.waiting import eventually
 
 PACKAGE = Path(agentgym.__file__).parent
 UNPRIVILEGED = """
@@ -65,6 +66,19 @@ def test_a_box_leaves_nothing() -> None:
     assert held_groups() == []
 
 
+def test_programs_that_have_ended_take_no_room() -> None:
+    """However long it takes init to notice that the first process of each one's namespace has ended."""
+
+    async def main() -> None:
+        async with ProcessSandbox(SandboxSpec(pids=2)) as box:
+            for _ in range(40):
+                assert (await box.run(["true"])).ok
+            forks = await box.run(["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done"])
+            assert b"Cannot fork" in forks.stderr, "but no more processes than before are let live"
+
+    asyncio.run(main())
+
+
 def test_a_box_ends_with_the_program_that_made_it(tmp_path: Path) -> None:
     script = (
         "import asyncio\n"
@@ -84,12 +98,7 @@ def test_a_box_ends_with_the_program_that_made_it(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    for _ in range(400):
-        if namespace not in namespaces():
-            break
-        asyncio.run(asyncio.sleep(0.01))
-    else:
-        pytest.fail("the box lives on")
+    assert eventually(lambda: namespace not in namespaces())
 
 
 def namespaces() -> set[str]:
