@@ -15,14 +15,15 @@ from typing import Any, Self
 
 from agentgym.rollout.monitor import Monitor, Place
 
-_PONG_S = 0.5
-"""An event loop that does not answer for so many seconds, after all that went before, is blocked."""
+_PONGS, _PONG_S = 5, 0.1
+"""An event loop that does not answer in so many waits of so many seconds, after all that went before, is blocked."""
 
 
 class Watchdog:
     """Watches a monitor from a thread of its own, since the event loop may be what hangs. A context manager.
 
-    It ends nothing: time-outs do. After `stall_s` seconds without a move it speaks once, until something moves.
+    It ends nothing: time-outs do. After `stall_s` seconds without a move it speaks once, until something moves. It
+    counts its own short waits and not the clock: where the whole process or machine stood still, nobody hangs.
     """
 
     def __init__(self, monitor: Monitor, stall_s: float) -> None:
@@ -42,13 +43,14 @@ class Watchdog:
         self._thread.join()
 
     def _watch(self) -> None:
-        told = 0.0
-        while not self._ended.wait(min(self._stall_s / 4, 1.0)):
+        wait_s = min(self._stall_s / 4, 1.0)
+        moved = still = told = 0.0
+        while not self._ended.wait(wait_s):
+            still = still + wait_s if moved == self._monitor.moved else 0.0
             moved = self._monitor.moved
-            still = perf_counter() - moved
             if still >= self._stall_s and moved != told and self._monitor.places:
                 told = moved
-                self._speak(still)
+                self._speak(perf_counter() - moved)
 
     def _speak(self, still: float) -> None:
         culprit = self._culprit()
@@ -63,7 +65,7 @@ class Watchdog:
         """Say who is waited for, or None where somebody went on meanwhile."""
         answered = threading.Event()
         self._loop.call_soon_threadsafe(answered.set)
-        if not answered.wait(_PONG_S):
+        if not any(answered.wait(_PONG_S) for _ in range(_PONGS)):
             return self._blocking()
         waiting = [place for place in list(self._monitor.places.values()) if place.boundary]
         if not waiting:
