@@ -22,7 +22,7 @@ from agentgym.sandboxes.running import Ended, Sink
 _CHUNK = 1 << 16
 _IDLE_S, _LONGEST_IDLE_S = 0.1, 1.0
 """Seconds of silence after which the daemon is asked whether the program still runs, growing."""
-_REST_S = 0.3
+_REST_S = 1.0
 """After a program's end the rest of what it wrote comes with no longer pauses than this."""
 _POLL_S = 0.005
 _SIGXCPU = 128 + signal.SIGXCPU

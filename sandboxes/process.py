@@ -36,7 +36,7 @@ _PROGRAMS = {
 }
 _NEEDED = ("prlimit", "tar", "find", "cat")
 _LACKING = f"for p in {' '.join(_NEEDED)}; do command -v $p >/dev/null || echo $p; done"
-_START_S = 10.0
+_START_S = 60.0
 
 
 class ProcessSandbox(Box):

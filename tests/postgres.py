@@ -82,12 +82,12 @@ def private_cluster() -> Generator[Cluster]:
         yield cluster
     finally:
         server.send_signal(signal.SIGINT)
-        server.wait(30)
+        server.wait(60)
         shutil.rmtree(folder)
 
 
 def _wait(cluster: Cluster, server: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(600):
+    for _ in range(1200):
         assert server.poll() is None, log.read_text()
         try:
             cluster.execute("SELECT 1")

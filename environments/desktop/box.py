@@ -39,7 +39,7 @@ _FILES = {
     "/usr/libexec/at-spi-bus-launcher": "at-spi2-core",
     "/usr/lib/python3/dist-packages/gi": "python3-gi",
 }
-_PATIENCE_S = 20.0
+_PATIENCE_S = 60.0
 _FAREWELL_S = 3.0
 _FIRST_USER, _USERS = 300_000, 50_000
 _PASSWD = f"root:x:0:0:root:/root:/bin/false\nuser:x:1000:1000:User:{HOME}:/bin/bash\n"

@@ -21,7 +21,7 @@ from agentgym.environments.desktop.view import View, view
 TEXT_CHARS = 2000
 """Longest text that is typed in one action."""
 LONGEST_WAIT_S = 5.0
-_APPEARS_S = 15.0
+_APPEARS_S = 60.0
 _HIDDEN_S = 2.0
 """An application that shows no window for so long, and does nothing any more, never will."""
 _MOST_NOTCHES = 20

@@ -23,7 +23,7 @@ from agentgym.core.errors import (
 from agentgym.environments.remote.address import TOKEN_VARIABLE, Address
 from agentgym.environments.remote.wire import dumps, loads
 
-OPEN_S = 10.0
+OPEN_S = 30.0
 """Until a connection stands."""
 ANSWER_S = 180.0
 """Until a question is answered: longer than a server of ours lets an environment think."""

@@ -12,7 +12,7 @@ import uvicorn
 from agentgym.core.errors import EnvironmentFault
 from agentgym.environments.webshop.app import Shop
 
-_START_S = 20.0
+_START_S = 60.0
 
 
 def serve(shop: Shop) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,28 +14,12 @@ from agentgym.store.store import Store
 from agentgym.store.tables import RunStatus
 from agentgym.training.run import Run
 from tests.cli.driver import Cli
-
-LIMITED = """
-import resource, sys
-from agentgym.cli.main import main
-most = int(sys.argv[1])
-if most:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-main(sys.argv[2:])
-"""
-"""The command line where no file may outgrow so many bytes; 0 for no limit."""
+from tests.halting import end_at_its_moment, start
 
 
-def start(folder: Path, options: list[str], *, largest_file: int = 0) -> subprocess.Popen[str]:
-    """Begin a run called `stopped`, in a process of its own."""
-    words = ["train", "quickstart", "--no-check", "--runs", str(folder), "--name", "stopped", *options]
-    return subprocess.Popen(
-        [sys.executable, "-c", LIMITED, str(largest_file), *words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def training(folder: Path, options: list[str]) -> list[str]:
+    """The command that begins a run called `stopped`."""
+    return ["train", "quickstart", "--no-check", "--runs", str(folder), "--name", "stopped", *options]
 
 
 def metrics(run: Run) -> str:
@@ -60,11 +43,8 @@ def resume_as_told(error: str, cli: Cli) -> None:
 )
 def test_ctrl_c(moment: str, reference: Run, tiny: list[str], cli: Cli, tmp_path: Path) -> None:
     run = Run(tmp_path / "stopped")
-    process = start(tmp_path, tiny)
-    assert process.stdout is not None
-    assert any(line.startswith(moment) for line in process.stdout), "it ended before it could be interrupted"
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate()
+    process = start(training(tmp_path, tiny), moment=moment)
+    error = end_at_its_moment(process, signal.SIGINT)
     assert process.returncode == 130
     assert "Interrupted. Finished iterations are safe; go on with:" in error
     assert "Traceback" not in error
@@ -114,7 +94,7 @@ def scarcity(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scarcit
 
 def test_no_room_in_mid_run(scarcity: Scarcity, reference: Run, tiny: list[str], cli: Cli) -> None:
     run = Run(scarcity.folder / "stopped")
-    process = start(scarcity.folder, tiny, largest_file=scarcity.largest_file)
+    process = start(training(scarcity.folder, tiny), largest_file=scarcity.largest_file)
     _, error = process.communicate()
     assert process.returncode == 1
     assert "space" in error

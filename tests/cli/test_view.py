@@ -43,7 +43,7 @@ def test_its_example_opens_the_page_of_the_run_until_it_is_stopped(tmp_path: Pat
     with httpx2.Client(follow_redirects=True) as http:
         assert "the-run" in http.get(link[1]).text or "reference" in http.get(link[1]).text
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "Stopped.\n", "")
 
 
@@ -61,7 +61,7 @@ def test_a_program_reads_where_it_is(tmp_path: Path) -> None:
     assert httpx2.get(told["open"]).status_code == 303
     assert httpx2.get(told["url"]).status_code == 401
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=30) == ("", None)
+    assert process.communicate(timeout=60) == ("", None)
 
 
 def test_bad_input_is_told(cli: Cli, tmp_path: Path) -> None:

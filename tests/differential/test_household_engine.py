@@ -74,7 +74,7 @@ class RealEngine:
 
     def close(self) -> None:
         """End the process."""
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=60)
         self._log.close()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,9 @@ from agentgym.evolution.figures import BatchFigures
 from agentgym.memory.store.evidence import EvidenceLog
 from agentgym.memory.store.tables import ExposureRow, OutcomeRow
 from tests.evolution.growth import SMALL, Seen, carry_on, new_run
+from tests.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +70,16 @@ def _is_kill(error: BaseException) -> bool:
 
 def test_killed_by_the_system_in_mid_run(whole: list[BatchFigures], tmp_path: Path) -> None:
     run = new_run(tmp_path, "backoffice", SMALL)
-    command = [sys.executable, "-m", "agentgym.cli", "evolve", "--resume", str(run.path)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while run.journal.read(1, "distil") is None and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-    assert run.journal.read(2, "snapshot") is None, "it was over before it could be killed"
+    script = (
+        "import os, signal, sys\n"
+        "from agentgym.evolution.run import EvolutionRun\n"
+        "from tests.evolution.growth import Seen, carry_on\n"
+        "at = lambda event: event == '1 gate' and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "carry_on(EvolutionRun.open(sys.argv[1]), Seen(at))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(run.path)], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert run.journal.read(1, "distil") is not None
     assert [figure["library"] for figure in carry_on(run)] == [figure["library"] for figure in whole]
 
 
@@ -81,8 +87,7 @@ def test_an_interrupt_stops_it_cleanly_and_says_how_to_go_on(tmp_path: Path) -> 
     run = new_run(tmp_path, "backoffice", {**SMALL, "batches": 1000})
     command = [sys.executable, "-m", "agentgym.cli", "evolve", "--resume", str(run.path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        while run.journal.read(1, "act") is None and process.poll() is None:
-            time.sleep(0.01)
+        assert eventually(lambda: run.journal.read(1, "act") is not None or process.poll() is not None)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate()
     assert process.returncode == 130

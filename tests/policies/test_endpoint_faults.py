@@ -38,7 +38,7 @@ def api() -> Generator[ChatApi]:
 def policy_of(api: ChatApi, **settings: Any) -> EndpointPolicy:
     quick: dict[str, Any] = {
         "first_wait_s": 0.002,
-        "patience_s": 20.0,
+        "patience_s": 60.0,
         "api_key_env": "NO_SUCH_KEY",
         "url": api.url,
         **settings,
@@ -86,12 +86,12 @@ def test_what_does_not_pass_is_a_fault_that_tells_it(api: ChatApi, kind: str) ->
 
 def test_a_server_that_says_nothing_is_given_up_and_asked_again(api: ChatApi) -> None:
     api.script.append(Reply(silent=True))
-    policy = policy_of(api, attempt_timeout_s=1.0)
+    policy = policy_of(api, attempt_timeout_s=3.0)
     assert ask(policy).text == "go to desk 1"
     assert policy.usage.retries >= 1
     api.script.extend([Reply(silent=True)] * 50)
-    with pytest.raises(InferenceFault, match=r"met no answer within 0\.3 s"):
-        ask(policy_of(api, attempt_timeout_s=0.3, patience_s=0.0))
+    with pytest.raises(InferenceFault, match="met no answer within 3 s"):
+        ask(policy_of(api, attempt_timeout_s=3.0, patience_s=0.0))
 
 
 def test_a_request_may_have_a_time_limit_of_its_own(api: ChatApi) -> None:
@@ -102,7 +102,7 @@ def test_a_request_may_have_a_time_limit_of_its_own(api: ChatApi) -> None:
         ask(policy, GenerationRequest("s", ASKED.messages, timeout_s=0.2))
     api.script.clear()  # where the machine is busy the request has not come so far
     longer = (*ASKED.messages, Message("assistant", before.text), Message("user", "On it, you see a mug 1."))
-    after = ask(policy, GenerationRequest("s", longer, timeout_s=20))
+    after = ask(policy, GenerationRequest("s", longer, timeout_s=60))
     assert after.prompt_start == len(before.prompt_ids) + len(before.completion_ids)  # as it was before
 
 

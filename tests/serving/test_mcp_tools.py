@@ -102,7 +102,7 @@ def test_a_call_that_is_cancelled_is_counted_and_holds_up_the_next_one() -> None
 
     def slow(action: Action) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         begun.set()
-        assert go_on.wait(30)
+        assert go_on.wait(60)
         return step(action)
 
     env.step = slow

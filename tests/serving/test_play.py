@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from agentgym.serving.gateway import Gateway
 from agentgym.serving.play import play_external
 from agentgym.training.turns import TurnTable
 from tests.serving.desk import Http, Scripted, echo, serve
+from tests.waiting import eventually
 
 TASKS = [Task(name, "test/Words-v0", Split.TRAIN) for name in ("a", "b")]
 PLANS = plan_groups(TASKS, 3, label="train-000001", seed=0)
@@ -145,7 +145,7 @@ def test_an_agent_that_takes_too_long_is_truncated() -> None:
         await asyncio.sleep(60)
         return Verdict(1.0)
 
-    episode = one(agent, timeout_s=3.0)
+    episode = one(agent, timeout_s=5.0)
     assert (episode.outcome, episode.stop_reason) == (Outcome.TRUNCATED, StopReason.TIME_LIMIT)
     assert (episode.score, len(episode.turns), episode.turns[-1].truncated) == (0.0, 1, True)
 
@@ -161,7 +161,7 @@ def test_a_thread_that_hangs_holds_up_nobody() -> None:
         return Verdict(1.0)
 
     async def use(http: Http, policy: Scripted) -> list[Episode]:
-        return await play_external(PLANS[:2], agent, http.gateway, concurrency=1, timeout_s=3.0)
+        return await play_external(PLANS[:2], agent, http.gateway, concurrency=1, timeout_s=5.0)
 
     try:
         episodes = serve(echo, use)
@@ -198,10 +198,10 @@ def test_a_program_is_an_agent(tmp_path: Path) -> None:
 
 def test_a_program_ends_when_it_ends_whatever_it_leaves_running(tmp_path: Path) -> None:
     program = tmp_path / "agent.py"
-    left = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+    left = "import subprocess\nsubprocess.Popen(['sleep', '600'])\n"
     program.write_text(PROGRAM + left, "utf-8")
     agent = ProgramAgent([sys.executable, str(program)], judge=lambda _, output: Verdict(float(len(output))))
-    episode = one(agent, timeout_s=30.0)
+    episode = one(agent, timeout_s=60.0)
     assert (episode.outcome, episode.score) == (Outcome.SUCCESS, len("<hello>\n"))
 
 
@@ -209,15 +209,11 @@ def test_a_program_that_fails_or_hangs(tmp_path: Path) -> None:
     failed = one(ProgramAgent([sys.executable, "-c", "import sys; sys.exit('no idea')"]))
     assert failed.outcome is Outcome.AGENT_ERROR
     assert "ended with exit code 1: no idea" in (failed.error or "")
-    mark = tmp_path / "alive"
-    child = f"import time, pathlib; time.sleep(1.5); pathlib.Path({str(mark)!r}).touch()"
-    script = (
-        f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
-    )
-    hung = one(ProgramAgent([sys.executable, "-c", script]), timeout_s=0.75)
+    told = tmp_path / "child"
+    hung = one(ProgramAgent(["sh", "-c", f"sleep 600 & echo $! >{told}; wait"]), timeout_s=3.0)
     assert hung.stop_reason is StopReason.TIME_LIMIT
-    time.sleep(1.5)
-    assert not mark.exists(), "its children are killed with it"
+    child = Path(f"/proc/{int(told.read_text())}")
+    assert eventually(lambda: not child.exists()), "its children are killed with it"
     with pytest.raises(UsageError, match="no program 'no-such-program'"):
         ProgramAgent(["no-such-program"])
 

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from agentgym.training.recipe import Recipe, load_recipe
 from agentgym.training.run import Run
 from agentgym.training.trainer import Trainer
 from agentgym.training.turns import TurnTable
+from tests.halting import end_at_its_moment, start
 
 TINY = [
     "iterations=5",
@@ -111,20 +111,13 @@ def test_the_same_seed_gives_the_same_metrics_file(finished: Run, tmp_path: Path
 def test_killed_and_resumed_equals_never_killed(finished: Run, tmp_path: Path, lines: int) -> None:
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(tiny().to_toml(), "utf-8")
-    command = [sys.executable, "-m", "agentgym.cli", "train", "--runs", str(tmp_path)]
-    process = subprocess.Popen(
-        [*command, str(recipe), "--name", "reference", "--no-check"], stdout=subprocess.DEVNULL
-    )
+    command = ["train", "--runs", str(tmp_path)]
+    process = start([*command, str(recipe), "--name", "reference", "--no-check"], moment=f"{lines:>4}  ")
     run = Run(tmp_path / "reference")
-    deadline = time.monotonic() + 120
-    while len(run.lines()) < lines:
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert len(run.lines()) < 5
-    subprocess.run([*command, "--resume", "reference"], check=True, stdout=subprocess.DEVNULL)
+    end_at_its_moment(process, signal.SIGKILL)
+    assert len(run.lines()) == lines
+    resume = [sys.executable, "-m", "agentgym.cli", *command, "--resume", "reference"]
+    subprocess.run(resume, check=True, stdout=subprocess.DEVNULL)
     assert metrics(run) == metrics(finished)
     for name in ("before", "after"):
         pairs = [

@@ -122,8 +122,8 @@ def attack():
     place = os.environ["http_proxy"].removeprefix("http://").rstrip("/").split(":")
     held = []
     for _ in range(500):
-        held.append(socket.create_connection((place[0], int(place[1])), 2))
-        held[-1].settimeout(2)
+        held.append(socket.create_connection((place[0], int(place[1])), 10))
+        held[-1].settimeout(10)
         held[-1].sendall(f"CONNECT {allowed} HTTP/1.1\\r\\n\\r\\n".encode())
         answer = held[-1].recv(100).split(b"\\r\\n")[0].decode()
         if " 200" not in answer:

@@ -11,7 +11,7 @@ def _connect(aim: str, family: str, address: str) -> Attack:
         f"""
 def attack():
     with socket.socket(socket.{family}, socket.SOCK_STREAM) as connection:
-        connection.settimeout(2)
+        connection.settimeout(10)
         connection.connect({address})
         return connection.recv(100)
 """,
@@ -27,7 +27,7 @@ ATTACKS: dict[str, Attack] = {
         """
 def attack():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
-        connection.settimeout(0.3)
+        connection.settimeout(2)
         connection.sendto(b"\\x12\\x34\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\7example\\3org\\0\\0\\1\\0\\1", ("127.0.0.1", given["udp"]))
         return connection.recvfrom(100)[0]
 """,
@@ -59,7 +59,7 @@ def attack():
     for path in ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock", "/run/podman/podman.sock"):
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(2)
+                connection.settimeout(10)
                 connection.connect(path)
                 connection.sendall(b"GET /version HTTP/1.0\\r\\nHost: docker\\r\\n\\r\\n")
                 return path + " " + connection.recv(100).decode()

@@ -47,7 +47,7 @@ def attack():
     os.execv(sys.executable, [sys.executable, "-c", "while True: pass", given["marker"]])
 """
 _LONGEST_S = 3.0
-_DEATH_S = 1.0
+_DEATH_S = 4.0
 
 
 async def _marked(host: Host) -> list[int]:

@@ -38,7 +38,7 @@ class _Pages(BaseHTTPRequestHandler):
             path, f"<html><title>Page {path}</title><p>{query or 'nothing'}</p>"
         )
         if path == "/slow":
-            sleep(5)
+            sleep(8)
         data = body.encode()
         self.send_response(200)
         self.send_header("content-type", "text/html; charset=utf-8")

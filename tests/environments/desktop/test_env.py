@@ -20,6 +20,7 @@ from agentgym.core.task import Split
 from agentgym.environments import desktop
 from agentgym.environments.desktop import SPEC
 from agentgym.environments.desktop.env import DesktopEnv
+from tests.waiting import eventually
 
 README = Path(desktop.__file__).with_name("README.md").read_text("utf-8")
 
@@ -116,7 +117,9 @@ def test_programs_are_nobody_and_see_no_other_desktop(make: Any) -> None:
         'type("(id -u; ls /home /tmp/.X11-unix /work /root; ls /proc | grep -c ^[0-9]) > told.txt 2>&1\\n")'
     )
     home = one._desktop.home  # pyright: ignore[reportPrivateUsage]
-    told = (home / "told.txt").read_text()
+    file = home / "told.txt"
+    assert eventually(lambda: file.exists() and bool(re.search(r"\n\d+\n$", file.read_text())))
+    told = file.read_text()
     assert told.startswith("1000\n")
     assert len(re.findall(r"^X\d+$", told, re.MULTILINE)) == 1
     assert told.count("No such file") == 2
@@ -131,14 +134,14 @@ def test_nothing_is_left_whatever_happens(make: Any) -> None:
     box = env._desktop._box  # pyright: ignore[reportPrivateUsage]
     user = box.home.stat().st_uid
     env.step('type("sleep 1000 & sleep 1000\\n")')
-    assert _processes(user) > 5
+    assert eventually(lambda: _processes(user) > 5)
     os.kill(box._server.pid, signal.SIGKILL)
     with pytest.raises(EnvironmentFault, match="reset to begin anew"):
         env.step('key("enter")')
     env.reset(options={"task": "train-shell_count-001"})
     assert not box.home.parent.exists()
     if os.geteuid() == 0:  # the user was this desktop's own
-        assert _processes(user) == 0
+        assert eventually(lambda: _processes(user) == 0)
     after = env._desktop._box  # pyright: ignore[reportPrivateUsage]
     env.close()
     assert not after.home.parent.exists()

@@ -168,11 +168,11 @@ def test_actions_without_end_are_cut_off(make: Any) -> None:
 
 
 def test_a_page_that_is_left_ends_the_episode(make: Any) -> None:
-    env = make("click-test")
+    env = make("click-test", max_steps=10_000)
     browser: Any = env._browser
     browser.evaluate("() => setTimeout(() => location.reload(), 100)")
-    _, reward, terminated, _, info = env.step("noop()")
-    if not terminated:  # the page goes while time passes, and is gone at the next action
+    terminated, reward, info = False, 1.0, dict[str, Any]()
+    while not terminated:  # the page goes while time passes, and is gone at the next action
         _, reward, terminated, _, info = env.step("noop()")
     assert (reward, terminated, info["success"], info["reason"]) == (0.0, True, False, "the page was left")
 
@@ -180,10 +180,10 @@ def test_a_page_that_is_left_ends_the_episode(make: Any) -> None:
 def test_an_endless_script_is_ended(make: Any) -> None:
     env = make("click-test")
     browser: Any = env._browser
-    browser.timeout_s = 2.0
     browser.evaluate(
         "() => document.querySelector('button').addEventListener('mousedown', () => { for (;;) {} })"
     )
+    browser.timeout_s = 4.0
     observation, *_ = env.step("click(1)")
     assert "did not answer" in observation
 

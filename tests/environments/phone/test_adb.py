@@ -35,7 +35,7 @@ def server(phone: PhoneEnv) -> Iterator[AdbTestServer]:
 def adb(server: AdbTestServer, *words: str) -> bytes:
     """Run Debian's client against the server."""
     command = ["adb", "-P", str(server.port), *words]
-    return subprocess.run(command, capture_output=True, check=True, timeout=20).stdout
+    return subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
 
 
 def _tasks(*instructions: str) -> DeviceTasks:

@@ -12,7 +12,7 @@ from agentgym.core.env import EnvSpec
 from agentgym.serving.environments.server import EnvServer
 from tests.waiting import eventually
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 """Long enough for any machine; a test that waits so long fails."""
 
 

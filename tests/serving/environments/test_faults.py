@@ -12,6 +12,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def dial(stand: Stand) -> ClientConnection:
 
 def asked(socket: Connection, message: Any) -> dict[str, Any]:
     socket.send(message if isinstance(message, str | bytes) else json.dumps(message))
-    return json.loads(socket.recv(timeout=30))
+    return json.loads(socket.recv(timeout=60))
 
 
 def code(answer: dict[str, Any]) -> str:
@@ -69,7 +70,7 @@ def post(stand: Stand, path: str, body: Any, token: str | None = None) -> tuple[
     url = f"{stand.server.url.replace('ws', 'http', 1)}{path}"
     request = urllib.request.Request(url, data if body is not None else None, headers)
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         with error:
@@ -154,14 +155,14 @@ def test_beyond_its_capacity_clients_are_told_and_a_place_that_is_free_again_is_
         first, second = agentgym.make(stand.url), dial(stand)
         assert asked(second, {"type": "state"})["type"] == "state"
         with dial(stand) as third:
-            told = json.loads(third.recv(timeout=30))
+            told = json.loads(third.recv(timeout=60))
             assert (code(told), told["data"]["active_sessions"], told["data"]["max_sessions"]) == (
                 "CAPACITY_REACHED",
                 2,
                 2,
             )
             with pytest.raises(ConnectionClosed):
-                third.recv(timeout=30)
+                third.recv(timeout=60)
         with pytest.raises(UsageError, match="at capacity"):
             agentgym.make(stand.url)
         first.close()
@@ -183,10 +184,10 @@ def test_tasks_are_listed_while_the_only_session_is_played() -> None:
 
 
 def test_idle_sessions_and_messages_too_large_end_the_session() -> None:
-    with served("household", limits=Limits(idle_s=0.2, message_bytes=2000)) as stand:
+    with served("household", limits=Limits(idle_s=3.0, message_bytes=2000)) as stand:
         env = agentgym.make(stand.url)
         assert stand.empty()
-        with pytest.raises(EnvironmentFault, match=r"nothing was asked for 0\.2 s"):
+        with pytest.raises(EnvironmentFault, match="nothing was asked for 3 s"):
             env.reset(seed=0)
         assert "nothing was asked" in stand.problems[0]
         assert env.reset(seed=0)[1]["valid"], "a reset begins another session"
@@ -203,8 +204,9 @@ def test_a_client_that_does_not_read_is_cut_off() -> None:
         raw.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_RCVBUF, 4096)
         assert asked(socket, {"type": "open", "data": {}})["type"] == "open"
         question = json.dumps({"type": "get_task_range", "data": {"stop": 2000}})
-        for _ in range(64):  # each answer has about half a megabyte
-            socket.send(question)
+        with suppress(ConnectionClosed):  # where it is cut off that soon
+            for _ in range(64):  # each answer has about half a megabyte
+                socket.send(question)
         assert stand.empty()
         socket.close()
 
@@ -268,12 +270,12 @@ def test_what_goes_wrong_in_an_environment_is_told_and_is_no_reward(stepping: st
 
 
 def test_an_environment_that_hangs_is_left_behind() -> None:
-    with served(CountingSpec(), limits=Limits(call_s=0.3)) as stand:
+    with served(CountingSpec(), limits=Limits(call_s=3.0)) as stand:
         env = agentgym.make(stand.url, split="select")
         env.reset(seed=0, options={"task": task("hangs")})
         env.step("one")
         env.step("two")
-        with pytest.raises(EnvironmentFault, match=r"took longer than 0\.3 s"):
+        with pytest.raises(EnvironmentFault, match="took longer than 3 s"):
             env.step("three")
         env.reset(seed=0, options={"task": task("fine")})
         assert env.step("count")[4]["valid"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from agentgym.environments.browser.chromium import ARGUMENTS, find_chromium
 from agentgym.serving.viewer.server import Viewer
@@ -16,6 +16,7 @@ from tests.serving.viewer.stand import good_and_bad, make_run, served
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """For one module: while Playwright runs, no other test of this process can run an event loop."""
+    expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(ARGUMENTS))
         yield browser
@@ -52,6 +53,7 @@ class Tab:
 @pytest.fixture
 def tab(browser: Browser) -> Iterator[Tab]:
     context = browser.new_context()
+    context.set_default_timeout(60_000)
     try:
         yield Tab(context.new_page())
     finally:

@@ -21,7 +21,7 @@ from agentgym.store.store import Store
 from agentgym.store.writer import EpisodeWriter
 
 TOKEN = "a-token"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 CONFIG = {"name": "tiny", "advantage": {"name": "step_group", "gamma": 0.5, "std": False}}
 
 
