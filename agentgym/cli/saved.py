@@ -234,33 +234,22 @@ def _write(store: Store, row: RunRow, format: Format, target: Path, phase: str |
             metrics, ended = _figures(store, row, episodes())
             return write_inspect_log(episodes(), target, source, metrics=metrics, completed=ended)
         case Format.WANDB:
+            from agentgym.evaluation.history import run_history, run_summary
             from agentgym.store.exports.wandb_log import write_wandb
 
-            history, summary = curves(store, row.id)
             try:
-                write_wandb(history, target, run=row.id, config=json.loads(row.config_json), summary=summary)
+                write_wandb(
+                    run_history(store, row.id),
+                    target,
+                    run=row.id,
+                    config=json.loads(row.config_json),
+                    summary=run_summary(store, row.id),
+                )
             except ImportError as error:
                 raise ConfigError(
                     "Weights & Biases needs the package wandb: pip install 'agentgym-harness[wandb]'."
                 ) from error
             return sum(counts.values())
-
-
-def curves(store: Store, run_id: str) -> tuple[dict[int, dict[str, float]], dict[str, float]]:
-    """Return a run's figures by iteration, and the success of its evaluations with the bounds of its interval."""
-    from agentgym.evaluation.report import Evaluation
-
-    history: dict[int, dict[str, float]] = {}
-    for metric in store.metrics(run_id):
-        history.setdefault(metric.iteration, {})[metric.name] = metric.value
-    summary: dict[str, float] = {}
-    for row in store.evaluations(run_id):
-        evaluation = Evaluation.from_json(row.result_json, row.name)
-        if evaluation.scored:
-            rate = evaluation.rate()
-            bounds = {"success": rate.estimate, "success_low": rate.low, "success_high": rate.high}
-            summary |= {f"{row.name}/{name}": value for name, value in bounds.items()}
-    return history, summary
 
 
 def _source(row: RunRow, path: Path) -> Source:

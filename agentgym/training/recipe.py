@@ -49,6 +49,7 @@ from agentgym.training.sections import (
     ModelSection,
     OptimiserSection,
     RolloutSection,
+    TrackingSection,
     WarmStartSection,
 )
 from agentgym.training.shaping.base import Shaping
@@ -114,6 +115,7 @@ class Recipe(Settings):
     optimiser: OptimiserSection = OptimiserSection()
     evaluation: EvaluationSection = EvaluationSection()
     checkpoint: CheckpointSection = CheckpointSection()
+    tracking: TrackingSection = TrackingSection()
 
     @model_validator(mode="after")
     def _publish(self) -> Recipe:

@@ -11,6 +11,7 @@ checkpoints/           see `agentgym.training.checkpoint`
 evaluations/           before.json, after.json, and select-000010.json ...
 learning_curve.png
 tensorboard/           the metrics and timing once more, for TensorBoard
+wandb/                 the metrics once more, for Weights & Biases, where the recipe wants it
 offending/             the micro-batch that stopped the run, where a number was none
 failures.jsonl         attempts at episodes that failed by no fault of the agent and were played again
 stalls/                the stacks of every thread and task, where rollouts stood still
@@ -115,6 +116,11 @@ class Run:
     def curves(self) -> Path:
         """Where TensorBoard finds the metrics."""
         return self.path / "tensorboard"
+
+    @property
+    def wandb(self) -> Path:
+        """Where Weights & Biases keeps its files, and we the id that it knows the run by."""
+        return self.path / "wandb"
 
     @property
     def offending(self) -> Path:

@@ -203,6 +203,13 @@ class EvaluationSection(Settings):
     policy's answers away from those it would give to the goal and the present observation alone."""
 
 
+class TrackingSection(Settings):
+    """Who is told of the metrics while they come, besides the run's own files and TensorBoard."""
+
+    wandb: bool = False
+    """Weights & Biases: live where it has a key, else in a folder for `wandb sync`."""
+
+
 class CheckpointSection(Settings):
     """When to save, and how much to keep."""
 

@@ -35,6 +35,7 @@ from agentgym.training.rollouts import Rollouts
 from agentgym.training.run import Run, installed_versions
 from agentgym.training.state import TrainingState
 from agentgym.training.teaching import Teaching
+from agentgym.training.tracking import Tracking, must_have_tracker
 from agentgym.training.watch import Watch
 
 
@@ -52,13 +53,18 @@ class Trainer:
     def train(self) -> None:
         """Do what is left of the run. Raises `StoreFault` when the disk is full; nothing finished is lost."""
         must_have_engine(self.recipe)
+        must_have_tracker(self.recipe)
         try:
             begun = bool(checkpoints(self.run.checkpoints))
             resumed = latest_checkpoint(self.run.checkpoints) if begun else None
             with Store(self.run.store) as store:
                 self._enter(store, resumed)
-                with self._status_kept(store), self._library_open():
-                    self._train(store, resumed)
+                with (
+                    self._status_kept(store),
+                    self._library_open(),
+                    Tracking(self.run, store, self.progress) as tracking,
+                ):
+                    self._train(store, resumed, tracking)
         except OSError as error:
             if error.errno not in NO_SPACE:
                 raise
@@ -104,7 +110,7 @@ class Trainer:
         store.delete_from(self.run.name, finished)
         store.set_status(self.run.name, RunStatus.RUNNING)
 
-    def _train(self, store: Store, resumed: Checkpoint | None) -> None:
+    def _train(self, store: Store, resumed: Checkpoint | None, tracking: Tracking) -> None:
         state = self._state(resumed)
         learner = state.learner
         policy = make_policy(self.recipe, state.loaded, self.recipe.rollout.engine)
@@ -144,6 +150,7 @@ class Trainer:
                     "save_s": perf_counter() - learned,
                 }
                 self._tell(iteration, curves, metrics, seconds)
+                tracking.log(iteration, metrics)
         evaluations.select(learner.iteration)
         evaluations.heldout("after")
         plot_learning_curve(self.run)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from agentgym.cli.bars import bars
 from agentgym.cli.console import print_json
-from agentgym.cli.saved import curves
+from agentgym.evaluation.history import run_history, run_summary
 from agentgym.store.store import Store
 from agentgym.training.run import Run
 from tests.cli.driver import Cli
@@ -74,7 +74,7 @@ def test_a_run_and_what_was_measured_of_it(cli: Cli, run: Run) -> None:
 
 def test_curves_for_weights_and_biases(cli: Cli, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(run.store) as store:
-        history, summary = curves(store, "reference")
+        history, summary = run_history(store, "reference"), run_summary(store, "reference")
     assert sorted(history) == [0, 1, 2, 3, 4]
     assert history[4]["success"] == run.lines()[4]["success"]
     assert summary["after/success_low"] <= summary["after/success"] <= summary["after/success_high"]
