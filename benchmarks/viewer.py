@@ -89,7 +89,7 @@ def measure(viewer: Viewer, browser: Browser) -> None:
         "task": f"{run}/episodes?task=task-77",
         "task that is nowhere": f"{run}/episodes?task=nothing",
         "action": f"{run}/episodes?action=fridge",
-        "action that is nowhere (a page's 12,000 episodes)": f"{run}/episodes?action=nothing",
+        "action that is nowhere": f"{run}/episodes?action=nothing",
         "error": f"{run}/episodes?error=fell",
         "all filters": f"{run}/episodes?outcome=env_error&phase=train&task=task-7&action=drawer&error=fell",
     }

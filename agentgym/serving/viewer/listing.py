@@ -1,13 +1,15 @@
 """The list of a run's episodes: searched, filtered, and paged by key, so that the last page costs what the first does.
 
 Filters look at indexes (`episodes_in_order`, `episodes_with_error`, `turns_by_action`) and never at the rows, except
-those of the page itself. Text that is rare is looked for in so many episodes at a time.
+those of the page itself. A rare action is looked for in a few thousand episodes after the other, for as long as a page may
+take: all of a hundred thousand on an idle core, fewer on a busy one, and the next page goes on from there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from time import perf_counter
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -20,8 +22,10 @@ from agentgym.store.queries import episode_counts
 
 PAGE = 50
 """Episodes on a page."""
-SEARCHED = 12_000
-"""Episodes whose actions one page looks through."""
+STRETCH = 2_000
+"""Episodes whose actions are looked through at once."""
+PATIENCE_S = 0.15
+"""No stretch is begun after so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Page:
     more: int | None
     """`before` of the next page; None: there is none."""
     unfinished: bool
-    """Whether the search stopped because it had looked through as many episodes as one page may."""
+    """Whether the search stopped because it had taken as long as one page may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +89,24 @@ def listed(library: Library, name: str, run_id: str, search: Search) -> Listed:
         return Listed(about, page, phases, [outcome.value for outcome in Outcome])
 
 
-def find_episodes(connection: Connection, run_id: str, search: Search) -> Page:
+def find_episodes(
+    connection: Connection, run_id: str, search: Search, patience_s: float = PATIENCE_S
+) -> Page:
     """Return the episodes that match, below `search.before`."""
-    values: dict[str, Any] = {"run": run_id, "limit": PAGE + 1, "floor": 0, **values_of(search)}
-    unfinished = False
-    if search.action:
-        values["floor"] = _floor(connection, run_id, values["before"])
-    pks = list(connection.execute(text(statement_of(search)), values).scalars())
-    more = pks[PAGE - 1] if len(pks) > PAGE else None
-    if more is None and values["floor"]:
-        more, unfinished = values["floor"], True
-    return Page(_rows(connection, pks[:PAGE]), more, unfinished)
+    give_up = perf_counter() + patience_s
+    statement, values = text(statement_of(search)), {"run": run_id, **values_of(search)}
+    pks: list[int] = []
+    while True:
+        values["floor"] = _floor(connection, run_id, values["before"]) if search.action else 0
+        values["limit"] = PAGE + 1 - len(pks)
+        pks += connection.execute(statement, values).scalars()
+        if len(pks) > PAGE:
+            return Page(_rows(connection, pks[:PAGE]), pks[PAGE - 1], unfinished=False)
+        if values["floor"] == 0:
+            return Page(_rows(connection, pks), None, unfinished=False)
+        if perf_counter() >= give_up:
+            return Page(_rows(connection, pks), values["floor"], unfinished=True)
+        values["before"] = values["floor"]
 
 
 def statement_of(search: Search) -> str:
@@ -140,12 +151,12 @@ def _part(text: str) -> str:
 
 
 def _floor(connection: Connection, run_id: str, before: int) -> int:
-    """Return the number of the last episode that this page looks through; 0 where it comes to the first."""
+    """Return the number of the last episode of a stretch; 0 where it comes to the first."""
     statement = text(
         "SELECT pk FROM episodes INDEXED BY episodes_in_order WHERE run_id = :run AND pk < :before "
-        "ORDER BY pk DESC LIMIT 1 OFFSET :searched"
+        "ORDER BY pk DESC LIMIT 1 OFFSET :stretch"
     )
-    found = connection.execute(statement, {"run": run_id, "before": before, "searched": SEARCHED}).scalar()
+    found = connection.execute(statement, {"run": run_id, "before": before, "stretch": STRETCH}).scalar()
     return (found or -1) + 1
 
 

@@ -75,9 +75,9 @@ def test_what_is_typed_is_text_and_no_pattern(library: Library) -> None:
 
 
 def test_a_long_search_goes_on_where_it_stopped(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "SEARCHED", 20)
+    monkeypatch.setattr(listing, "STRETCH", 20)
     with library.reading("tiny") as connection:
-        page = find_episodes(connection, "tiny", Search(action="buy"))
+        page = find_episodes(connection, "tiny", Search(action="buy"), patience_s=0)
     assert (list(page.episodes), page.unfinished) == ([], True)
     assert found(library, Search(action="buy")) == [3]
 
