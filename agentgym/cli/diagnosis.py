@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 DISTRIBUTION = "agentgym-harness"
 _PROBE_SECONDS = 20.0
@@ -93,14 +94,18 @@ _EXTRAS = {
     "endpoint": "models behind a URL",
     "serve": "gateway, environment servers, viewer",
     "sandbox": "sandboxes",
+    "shop": "the web shop",
     "browser": "worlds in a browser",
     "desktop": "worlds on a display",
+    "phone": "pictures of the phone",
     "mcp": "tools and skills over MCP",
     "postgres": "stores in PostgreSQL",
     "export": "episodes as parquet",
     "wandb": "curves for Weights & Biases",
     "vllm": "sampling with vLLM",
 }
+_DISTRIBUTIONS = {"PIL": "pillow", "Xlib": "python-xlib"}
+"""Of modules that are called otherwise."""
 
 
 def extra_probe(name: str) -> Callable[[], str]:
@@ -119,6 +124,16 @@ def extra_probe(name: str) -> Callable[[], str]:
         return ", ".join(f"{each.name} {version(each.name)}" for each in wanted)
 
     return look
+
+
+def extra_with(module: str) -> str | None:
+    """Return the first extra that brings a module of another distribution; None where none does."""
+    top = module.partition(".")[0]
+    wanted = canonicalize_name(_DISTRIBUTIONS.get(top, top))
+    for extra in _EXTRAS:
+        if any(canonicalize_name(each.name) == wanted for each in requirements_of(extra)):
+            return extra
+    return None
 
 
 def requirements_of(extra: str) -> list[Requirement]:

@@ -33,7 +33,7 @@ from agentgym.cli.serve import serve
 from agentgym.cli.start import app as init
 from agentgym.cli.training import quickstart, train
 from agentgym.cli.viewing import view
-from agentgym.core.errors import AgentGymError
+from agentgym.core.errors import AgentGymError, UsageError
 
 app = typer.Typer(
     name="agentgym",
@@ -70,12 +70,26 @@ def options(
     """Take the options that come before a command."""
 
 
+def _lacking(error: ModuleNotFoundError) -> UsageError:
+    """Say which extra brings a module; raises the error itself where none does."""
+    from agentgym.cli.diagnosis import DISTRIBUTION, extra_with
+
+    extra = extra_with(error.name or "")
+    if extra is None:
+        raise error
+    return UsageError(
+        f"This needs {error.name}, which is not installed: pip install '{DISTRIBUTION}[{extra}]'."
+    )
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line, or `args` in its place, and exit."""
     try:
         app(args, prog_name=app.info.name)
     except AgentGymError as error:
         sys.exit(show_error(error))
+    except ModuleNotFoundError as error:
+        sys.exit(show_error(_lacking(error)))
     except OSError as error:
         if error.filename is None:  # not about a file: nothing the user could look at
             raise

@@ -32,7 +32,7 @@ def mcp(
     try:
         from agentgym.serving.mcp_tools import ToolEpisode
     except ModuleNotFoundError as error:
-        if error.name != "mcp":
+        if error.name not in ("mcp", "anyio"):
             raise
         raise UsageError("The package mcp is not installed: pip install 'agentgym-harness[mcp]'.") from None
     with closing(make(env, split, **parse_options(option))) as world:

@@ -108,7 +108,7 @@ def measured(evaluations: Sequence[Evaluation]) -> Spread:
 def resolution_table(found: Resolution) -> RenderableType:
     """Return the differences that numbers of tasks resolve, and the answer in a sentence."""
     title = f"{found.env_id}, {found.split}: smallest difference found in {found.power:.0%} of cases"
-    table = Table(title=title)
+    table = Table()
     table.add_column("tasks", justify="right")
     table.add_column(f"points, {found.samples} episode{'s' * (found.samples != 1)} each", justify="right")
     sizes = {**found.others, found.tasks: found.detectable}
@@ -123,4 +123,4 @@ def resolution_table(found: Resolution) -> RenderableType:
         if not found.assumed
         else "assumed, as of policies that have nothing in common; give an evaluation with --like to measure it"
     )
-    return Group(table, Text(answer, style="bold"), Text(f"The spread of results was {told}."))
+    return Group(Text(title), table, Text(answer, style="bold"), Text(f"The spread of results was {told}."))

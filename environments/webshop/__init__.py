@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agentgym.core.errors import UnknownNameError, UsageError
 from agentgym.core.task import Split
-from agentgym.environments.webshop.env import WebshopEnv
 from agentgym.environments.webshop.tasks import ENV_ID, WebshopSuite
+
+if TYPE_CHECKING:
+    from agentgym.environments.webshop.env import WebshopEnv
 
 Mode = Literal["text", "browser"]
 _MAX_STEPS: dict[Mode, int] = {"text": 15, "browser": 40}
@@ -55,6 +57,7 @@ class WebshopSpec:
         _must_have("starlette", "jinja2", "rapidfuzz")
         from agentgym.environments.webshop.app import open_shop
         from agentgym.environments.webshop.doors import TextDoor
+        from agentgym.environments.webshop.env import WebshopEnv
 
         shop = open_shop()
         if mode == "text":
