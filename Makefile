@@ -2,8 +2,8 @@ PYTHON ?= python3
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 VLLM_PIP = .venv-vllm/bin/python -m pip --quiet --disable-pip-version-check
 
-# What the tests use of Debian: sandboxes and containers, a browser, a display with applications, a database.
-DEBIAN = bubblewrap libseccomp2 docker.io iptables debootstrap chromium libatomic1 fonts-dejavu-core postgresql adb \
+# What the tests use of Debian: a compiler, sandboxes and containers, a browser, a display with applications, a database.
+DEBIAN = g++ bubblewrap libseccomp2 docker.io iptables debootstrap chromium libatomic1 fonts-dejavu-core postgresql adb \
 	xvfb openbox x11-utils dbus dbus-x11 at-spi2-core python3-pyatspi gir1.2-atspi-2.0 \
 	mousepad galculator xterm pcmanfm gpicview gnumeric
 

@@ -73,18 +73,40 @@ class PackedBatch:
 
     cache: KeyValueCache
     places: TokenPlaces
+    alone: int
+    """The first so many tokens, each the only new one of its row, are in no run."""
     runs: list[Run]
 
 
-def pack(cache: KeyValueCache, rows: Sequence[RowSpan], device: torch.device) -> PackedBatch:
-    """Plan the attention of `rows`, packed in this order; best sorted by the size of their slots and their place."""
+def pack(
+    cache: KeyValueCache, rows: Sequence[RowSpan], device: torch.device, *, leave_alone: bool = False
+) -> PackedBatch:
+    """Plan the attention of `rows`, packed in this order; best sorted by the size of their slots and their place.
+
+    With `leave_alone` the first rows are in no run as long as they have one new token each.
+    """
+    alone = 0
+    while leave_alone and alone < len(rows) and rows[alone].new == 1:
+        alone += 1
+    position_N = token_positions(rows)
+    extents_2N = np.repeat(np.array([row.extent for row in rows]).T, [row.new for row in rows], axis=1)
+    places = TokenPlaces(torch.from_numpy(np.vstack([extents_2N, position_N])).to(device))
+    runs = _plan(cache, rows[alone:], position_N[alone:], alone, device)
+    return PackedBatch(cache, places, alone, runs)
+
+
+def _plan(
+    cache: KeyValueCache,
+    rows: Sequence[RowSpan],
+    position_N: np.ndarray[Any, np.dtype[np.int64]],
+    before: int,
+    device: torch.device,
+) -> list[Run]:
+    """Plan the runs of `rows`, which are packed after `before` other tokens."""
     slots = np.array([row.extent.slot for row in rows])
     cached = np.array([row.cached for row in rows])
     new = np.array([row.new for row in rows])
     starts = np.concatenate([[0], np.cumsum(new)])
-    position_N = token_positions(rows)
-    start_N, size_N = (np.repeat([row.extent[part] for row in rows], new) for part in (0, 1))
-    places = TokenPlaces(*(torch.from_numpy(array).to(device) for array in (start_N, size_N, position_N)))
     call_bytes = _CALL_BYTES_CPU if device.type == "cpu" else _CALL_BYTES_DEVICE
     call_cost = call_bytes / cache.bytes_per_layer_position
     runs: list[Run] = []
@@ -102,15 +124,15 @@ def pack(cache: KeyValueCache, rows: Sequence[RowSpan], device: torch.device) ->
                 rows[first].extent.size,
                 low,
                 high,
-                start,
-                stop,
+                before + start,
+                before + stop,
                 width,
                 int((cached[first:last] + new[first:last]).max()),
                 torch.from_numpy(visible).to(device),
                 None if dense else torch.from_numpy(row_of_token * width + offset).to(device),
             )
         )
-    return PackedBatch(cache, places, runs)
+    return runs
 
 
 def token_positions(rows: Sequence[RowSpan]) -> np.ndarray[Any, np.dtype[np.int64]]:

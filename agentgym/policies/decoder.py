@@ -1,9 +1,9 @@
 """The common decoder, computed from a model's weights alone, without its modules.
 
 Qwen2, Qwen3, Llama, Mistral and others are one architecture: an RMS norm before each half of a layer, rotary
-positions, key heads shared by groups of query heads, a gated MLP. A layer is some fifteen calls of torch
-here where transformers makes sixty, and its weights are copied into the layout that the processor's matrix
-kernels like best.
+positions, key heads shared by groups of query heads, a gated MLP. A layer is nine calls here where transformers
+makes sixty: four matrix products, whose weights are copied into the layout that the processor's matrix
+kernels like best, and what lies between them (see `agentgym.policies.kernels`).
 
 Shapes: N packed tokens; E hidden size; H query heads; K key/value heads; D head size; V tokens known.
 """
@@ -16,10 +16,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import embedding, linear, rms_norm, silu
+from torch.nn.functional import embedding, linear
 from transformers import PreTrainedModel
 
-from agentgym.policies.attention import PackedBatch, attend, pack, token_positions
+from agentgym.policies.attention import PackedBatch, pack, token_positions
+from agentgym.policies.kernels import Heads, Kernels, Norm
+from agentgym.policies.kernels.building import kernels_for
 from agentgym.policies.kv_cache import KeyValueCache, RowSpan
 
 # Rotary frequencies that stay the same for every length.
@@ -52,10 +54,11 @@ class Decoder:
     @torch.no_grad()
     def _take_weights(self) -> None:
         self._stale = False
+        self._kernels = kernels_for(self._device, self._model.dtype)
         body = self._model.model
         self._embedding_VE: torch.Tensor = body.embed_tokens.weight
         self._layers = [_Layer.of(layer) for layer in body.layers]
-        self._norm = _Norm.of(body.norm)
+        self._norm = _norm(body.norm)
         self._head = _Product(self._model.lm_head.weight, None)
         rotary = body.rotary_emb
         self._frequency: torch.Tensor = rotary.inv_freq.to(self._device, torch.float32)
@@ -67,14 +70,17 @@ class Decoder:
         """Feed packed tokens and return the logits `[len(keep), V]` after those numbered `keep`."""
         if self._stale:
             self._take_weights()
-        batch = pack(cache, spans, self._device)
+        kernels = self._kernels
+        batch = pack(cache, spans, self._device, leave_alone=kernels.attends_alone)
         position_N = torch.from_numpy(token_positions(spans)).to(self._device)
         rotation_N1F = torch.polar(self._amplitude, position_N[:, None, None] * self._frequency)
         hidden_NE = embedding(torch.tensor(ids, device=self._device), self._embedding_VE)
+        added_NE: torch.Tensor | None = None
         for index, layer in enumerate(self._layers):
-            hidden_NE = layer(index, hidden_NE, rotation_N1F, batch)
+            added_NE = layer(kernels, index, hidden_NE, added_NE, rotation_N1F, batch)
+        normed_NE = kernels.add_norm(hidden_NE, added_NE, self._norm)
         kept = torch.tensor(keep, dtype=torch.long, device=self._device)
-        return self._head(self._norm(hidden_NE.index_select(0, kept)))
+        return self._head(normed_NE.index_select(0, kept))
 
 
 class _Product:
@@ -100,62 +106,37 @@ def _packable(dtype: torch.dtype) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Norm:
-    weight: torch.Tensor
-    epsilon: float
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return rms_norm(x, self.weight.shape, self.weight, self.epsilon)
-
-    @classmethod
-    def of(cls, module: Any) -> _Norm:
-        return cls(module.weight, module.variance_epsilon)
-
-
-@dataclass(frozen=True, slots=True)
-class _HeadNorm:
-    """The norms of queries and keys, each of one head."""
-
-    weight_JD: torch.Tensor
-    """One row for each query head and each key head."""
-    epsilon: float
-
-    def __call__(self, heads_NJD: torch.Tensor) -> torch.Tensor:
-        return rms_norm(heads_NJD, heads_NJD.shape[-1:], None, self.epsilon) * self.weight_JD
-
-
-@dataclass(frozen=True, slots=True)
 class _Layer:
     """One layer of the decoder. J = H + K counts the heads that are rotated, queries' and keys'."""
 
-    before_attention: _Norm
-    before_mlp: _Norm
+    before_attention: Norm
+    before_mlp: Norm
     project: _Product
     """To queries, keys and values."""
-    head_norm: _HeadNorm | None
+    head_norm: Norm | None
+    """One row for each query head and each key head."""
     leave: _Product
     gate_and_up: _Product
     down: _Product
-    heads: int
-    kv_heads: int
-    size: int
+    heads: Heads
     scale: float
 
     def __call__(
-        self, index: int, hidden_NE: torch.Tensor, rotation_N1F: torch.Tensor, batch: PackedBatch
+        self,
+        kernels: Kernels,
+        index: int,
+        hidden_NE: torch.Tensor,
+        added_NE: torch.Tensor | None,
+        rotation_N1F: torch.Tensor,
+        batch: PackedBatch,
     ) -> torch.Tensor:
-        tokens, rotated = len(hidden_NE), self.heads + self.kv_heads
-        projected = self.project(self.before_attention(hidden_NE)).view(tokens, -1, self.size)
-        heads_NJD = projected[:, :rotated].float()
-        if self.head_norm is not None:
-            heads_NJD = self.head_norm(heads_NJD)
-        pairs_NJF = torch.view_as_complex(heads_NJD.view(tokens, rotated, -1, 2)) * rotation_N1F
-        heads_NJD = torch.view_as_real(pairs_NJF).flatten(2).to(hidden_NE.dtype)
-        held = batch.cache.write(index, heads_NJD[:, self.heads :], projected[:, rotated:], batch.places)
-        attended_NHD = attend(heads_NJD[:, : self.heads], held, batch.runs, self.scale)
-        hidden_NE = self.leave(attended_NHD.reshape(tokens, -1)) + hidden_NE
-        gate, up = self.gate_and_up(self.before_mlp(hidden_NE)).chunk(2, dim=-1)
-        return self.down(silu(gate).mul_(up)).add_(hidden_NE)
+        """Return what is to be added to `hidden_NE`, after adding to it what the layer before returned."""
+        projected_NX = self.project(kernels.add_norm(hidden_NE, added_NE, self.before_attention))
+        query_NHD, held = kernels.place(projected_NX, self.heads, self.head_norm, rotation_N1F, index, batch)
+        attended_NHD = kernels.attend(query_NHD, held, batch, self.scale)
+        added_NE = self.leave(attended_NHD.reshape(len(hidden_NE), -1))
+        normed_NE = kernels.add_norm(hidden_NE, added_NE, self.before_mlp)
+        return self.down(kernels.gate(self.gate_and_up(normed_NE)))
 
     @classmethod
     def of(cls, layer: Any) -> _Layer:
@@ -168,20 +149,22 @@ class _Layer:
             order = _pair_order(size)
             counts = ((attention.q_norm, heads), (attention.k_norm, kv_heads))
             weights = [norm.weight[order].float().expand(count, -1) for norm, count in counts]
-            head_norm = _HeadNorm(torch.cat(weights), attention.q_norm.variance_epsilon)
+            head_norm = Norm(torch.cat(weights), attention.q_norm.variance_epsilon)
         return cls(
-            before_attention=_Norm.of(layer.input_layernorm),
-            before_mlp=_Norm.of(layer.post_attention_layernorm),
+            before_attention=_norm(layer.input_layernorm),
+            before_mlp=_norm(layer.post_attention_layernorm),
             project=_stacked(query, key, _parameters(attention.v_proj)),
             head_norm=head_norm,
             leave=_stacked(_parameters(attention.o_proj)),
             gate_and_up=_stacked(_parameters(mlp.gate_proj), _parameters(mlp.up_proj)),
             down=_stacked(_parameters(mlp.down_proj)),
-            heads=heads,
-            kv_heads=kv_heads,
-            size=size,
+            heads=Heads(heads, kv_heads, size),
             scale=attention.scaling,
         )
+
+
+def _norm(module: Any) -> Norm:
+    return Norm(module.weight.contiguous(), module.variance_epsilon)
 
 
 def _stacked(*parts: tuple[torch.Tensor, torch.Tensor | None]) -> _Product:

@@ -27,19 +27,18 @@ class RowSpan(NamedTuple):
 
 
 class TokenPlaces:
-    """Extent and position of each packed token."""
+    """Extent and position of each packed token: its extent's start and size, and its position there, `[3, N]`."""
 
-    def __init__(self, start_N: torch.Tensor, size_N: torch.Tensor, position_N: torch.Tensor) -> None:
-        self._start_N = start_N
-        self._size_N = size_N
-        self._position_N = position_N
+    def __init__(self, table_3N: torch.Tensor) -> None:
+        self.table_3N = table_3N
         self._index: dict[int, torch.Tensor] = {}
 
     def index(self, kv_heads: int) -> torch.Tensor:
         """Return the rows `[N * K]` of a layer's cache `[P * K, D]`; layers with as many heads share it."""
         if kv_heads not in self._index:
-            heads_K = torch.arange(kv_heads, device=self._start_N.device)
-            row_NK = (self._start_N * kv_heads + self._position_N)[:, None] + self._size_N[:, None] * heads_K
+            heads_K = torch.arange(kv_heads, device=self.table_3N.device)
+            start_N, size_N, position_N = self.table_3N
+            row_NK = (start_N * kv_heads + position_N)[:, None] + size_N[:, None] * heads_K
             self._index[kv_heads] = row_NK.flatten()
         return self._index[kv_heads]
 
@@ -115,23 +114,24 @@ class KeyValueCache:
         self, layer: int, keys_NKD: torch.Tensor, values_NKD: torch.Tensor, where: TokenPlaces
     ) -> LayerCache:
         """Store new keys and values at their places; return the layer's cache."""
-        if layer not in self._layers:
-            self._layers[layer] = self._room(keys_NKD, values_NKD)
-        cache = self._layers[layer]
+        cache = self.layer(layer, keys_NKD, values_NKD)
         index = where.index(cache.kv_heads)
         cache.keys.index_copy_(0, index, keys_NKD.flatten(0, 1))
         cache.values.index_copy_(0, index, values_NKD.flatten(0, 1))
         return cache
 
-    def _room(self, keys_NKD: torch.Tensor, values_NKD: torch.Tensor) -> LayerCache:
-        # Zeros, not empty memory: a masked position still enters the sum as 0 times its value.
-        kv_heads = keys_NKD.shape[1]
-        rows = self.positions * kv_heads
-        return LayerCache(
-            keys_NKD.new_zeros(rows, keys_NKD.shape[2]),
-            values_NKD.new_zeros(rows, values_NKD.shape[2]),
-            kv_heads,
-        )
+    def layer(self, layer: int, keys_NKD: torch.Tensor, values_NKD: torch.Tensor) -> LayerCache:
+        """Return a layer's cache, made for such keys and values if there is none yet."""
+        if layer not in self._layers:
+            kv_heads = keys_NKD.shape[1]
+            rows = self.positions * kv_heads
+            # Zeros, not empty memory: a masked position still enters the sum as 0 times its value.
+            self._layers[layer] = LayerCache(
+                keys_NKD.new_zeros(rows, keys_NKD.shape[2]),
+                values_NKD.new_zeros(rows, values_NKD.shape[2]),
+                kv_heads,
+            )
+        return self._layers[layer]
 
     def copy(self, source: Extent, target: Extent, length: int) -> None:
         """Copy the first `length` positions of one extent to another."""
