@@ -11,7 +11,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from agentgym.core.errors import UsageError
@@ -102,29 +102,38 @@ class Bare:
 @asynccontextmanager
 async def bare(spec: SandboxSpec) -> AsyncGenerator[Sandbox]:
     box = Bare(spec)
-    server = await asyncio.start_server(_lead_anywhere, "127.0.0.1", 0)
+    led: set[asyncio.Task[None]] = set()
+
+    async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(_lead_anywhere(reader, writer))
+        led.add(task)
+        await asyncio.wait([task])
+
+    server = await asyncio.start_server(lead, "127.0.0.1", 0)
     box.proxy = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield box
     finally:
         server.close()
+        for task in led:  # what an attack left open
+            task.cancel()
+        await asyncio.gather(*led, return_exceptions=True)
         await box.close()
 
 
 async def _lead_anywhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """A proxy that lets everything through, as long as it can make something of it."""
-    try:
-        while request := await reader.readuntil(b"\r\n\r\n"):
-            target = request.decode("latin-1").split()[1]
-            if target.startswith("file://"):
-                writer.write(Path(target.removeprefix("file://")).read_bytes())
-                return
-            host, _, port = target.removeprefix("http://").rpartition("@")[2].strip("/").rpartition(":")
-            far_reader, far_writer = await asyncio.open_connection(host, int(port))
-            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-            writer.write(await far_reader.read(1000))
-            far_writer.close()
-    except (OSError, ValueError, asyncio.IncompleteReadError) as error:
-        writer.write(f"HTTP/1.1 502 {error}\r\n\r\n".encode())
-    finally:
-        writer.close()
+    with closing(writer):
+        try:
+            while request := await reader.readuntil(b"\r\n\r\n"):
+                target = request.decode("latin-1").split()[1]
+                if target.startswith("file://"):
+                    writer.write(Path(target.removeprefix("file://")).read_bytes())
+                    return
+                host, _, port = target.removeprefix("http://").rpartition("@")[2].strip("/").rpartition(":")
+                far_reader, far_writer = await asyncio.open_connection(host, int(port))
+                with closing(far_writer):
+                    writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                    writer.write(await far_reader.read(1000))
+        except (OSError, ValueError, asyncio.IncompleteReadError) as error:
+            writer.write(f"HTTP/1.1 502 {error}\r\n\r\n".encode())
