@@ -5,7 +5,8 @@
     python -m benchmarks.generation --part turns --episodes 64
     python -m benchmarks.generation --part memory
 
-Answers: prompts of one length, sampled, with log-probabilities on our side and none on the other. Turns: the
+Answers: prompts of one length, sampled, with log-probabilities on our side and none on the other; each prompt answered
+once, or by a group of rollouts, as in training, for which our side computes it once. Turns: the
 same conversations, with observations of real household episodes, are continued greedily by `LocalPolicy`,
 which keeps its caches, and by `generate` on the whole history of each turn, all episodes in one batch.
 The two sides take turns in one process; each figure is the fastest of its repeats, in CPU time (beside it in
@@ -19,6 +20,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from time import perf_counter, process_time
 from typing import Any
 
@@ -124,16 +126,19 @@ def their_answers(model: PreTrainedModel, prompts: list[list[int]], tokens: int)
 def compare_answers(options: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) -> None:
     print(f"\nAnswers: prompts of {options.prompt} tokens, {options.tokens} new ones; tokens per CPU second")
     print(
-        "model  dtype     batch     ours  generate  times (by wall)"
+        "model  dtype     batch  group     ours  generate  times (by wall)"
         + "  deterministic" * options.deterministic
     )
     for name in options.models:
         for dtype in (torch.float32, torch.bfloat16):
             model = make(name, tokenizer, dtype)
             opened = open_forward(model, 2048)
-            for batch in options.batches:
+            for batch, group in product(options.batches, options.groups):
+                if batch % group:
+                    continue
                 rng = np.random.default_rng(1)
-                prompts: Any = rng.integers(0, VOCABULARY, (batch, options.prompt)).tolist()
+                different: Any = rng.integers(0, VOCABULARY, (batch // group, options.prompt)).tolist()
+                prompts = [prompt for prompt in different for _ in range(group)]
                 sides = [
                     our_answers(opened, prompts, options.tokens),
                     their_answers(model, prompts, options.tokens),
@@ -143,7 +148,8 @@ def compare_answers(options: argparse.Namespace, tokenizer: PreTrainedTokenizerF
                 ours, theirs, *exact = interleaved(sides, options.repeats)
                 count = batch * options.tokens
                 print(
-                    f"{name:5}  {str(dtype)[6:]:8}  {batch:5}  {count / ours.cpu:7,.0f}  {count / theirs.cpu:8,.0f}"
+                    f"{name:5}  {str(dtype)[6:]:8}  {batch:5}  {group:5}  {count / ours.cpu:7,.0f}"
+                    f"  {count / theirs.cpu:8,.0f}"
                     f"  {theirs.cpu / ours.cpu:5.2f} ({theirs.wall / ours.wall:5.2f})"
                     + "".join(f"  {each.cpu / ours.cpu:5.1f} times the time" for each in exact),
                     flush=True,
@@ -300,6 +306,7 @@ def main() -> int:
     parser.add_argument("--part", choices=["all", "answers", "turns", "memory"], default="all")
     parser.add_argument("--models", nargs="+", choices=list(SIZES), default=["5m", "27m"])
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 32])
+    parser.add_argument("--groups", nargs="+", type=int, default=[1, 8], help="answers to each prompt")
     parser.add_argument("--prompt", type=int, default=128)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=3)

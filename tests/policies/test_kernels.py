@@ -19,7 +19,7 @@ from agentgym.policies.attention import pack
 from agentgym.policies.decoder import Decoder
 from agentgym.policies.extents import Extent
 from agentgym.policies.kernels import Heads, Kernels, Norm
-from agentgym.policies.kernels.building import cache_folder, kernels_for, native_library
+from agentgym.policies.kernels.building import cache_folder, kernels_for, native_kernels
 from agentgym.policies.kernels.native import NativeKernels
 from agentgym.policies.kernels.plain import PlainKernels
 from agentgym.policies.kv_cache import KeyValueCache, RowSpan
@@ -122,6 +122,37 @@ def test_heads_are_placed_and_attended(
         assert_close(ours, expected)
 
 
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("tokens", [1, 63, 64, 200, 4097])
+def test_tokens_are_drawn(dtype: torch.dtype, tokens: int) -> None:
+    random = torch.Generator().manual_seed(tokens)
+    logits = (3 * torch.randn(300, tokens, generator=random)).to(dtype)
+    logits[:, 1::7] = float("-inf")
+    uniforms = torch.rand(300, generator=random)
+    uniforms[0], uniforms[1] = 0.0, 1.0
+    temperature = torch.tensor([0.0, 0.5, 1.0]).repeat_interleave(100)
+    ours, expected = (
+        kernels.draw(logits, uniforms, temperature) for kernels in (native(dtype), PlainKernels())
+    )
+    assert torch.equal(ours.ids_B[:100], expected.ids_B[:100])
+    same = ours.ids_B == expected.ids_B  # but for those at the edge of their share
+    assert same.sum() >= 298
+    assert ours.logprobs_B.isfinite().all()
+    torch.testing.assert_close(ours.logprobs_B[same], expected.logprobs_B[same], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("compiled", [True, False])
+def test_logits_that_are_not_finite_show(compiled: bool, bad: float) -> None:
+    kernels = native(torch.float32) if compiled else PlainKernels()
+    logits = torch.zeros(3, 100)
+    logits[1, 40] = bad
+    drawn = kernels.draw(logits, torch.full((3,), 0.5), torch.ones(3))
+    assert drawn.logprobs_B.isfinite().tolist() == [True, False, True]
+    assert 0 <= int(drawn.ids_B[1]) < 100
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 def test_what_is_not_finite_is_not_hidden(dtype: torch.dtype, bad: float) -> None:
@@ -149,19 +180,19 @@ def test_other_numbers_and_devices_take_torch() -> None:
 def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
     """A cache folder of its own, in which nothing is compiled yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    native_library.cache_clear()
+    native_kernels.cache_clear()
     yield monkeypatch
-    native_library.cache_clear()
+    native_kernels.cache_clear()
 
 
 def test_they_are_compiled_once(fresh: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert native_library() is not None
+    assert native_kernels() is not None
     (library,) = cache_folder().iterdir()
     assert library.is_relative_to(tmp_path)
     assert library.parent.stat().st_mode & 0o777 == 0o700
     made = library.stat()
     script = (
-        "from agentgym.policies.kernels.building import native_library; assert native_library() is not None"
+        "from agentgym.policies.kernels.building import native_kernels; assert native_kernels() is not None"
     )
     subprocess.run([sys.executable, "-c", script], check=True, env=os.environ.copy())
     assert list(cache_folder().iterdir()) == [library]
@@ -197,7 +228,7 @@ def test_a_decoder_without_a_compiler_says_the_same(
     with torch.inference_mode():
         compiled = logits()
         fresh.setenv("CXX", "no-such-compiler")
-        native_library.cache_clear()
+        native_kernels.cache_clear()
         torch.testing.assert_close(logits(), compiled, rtol=1e-4, atol=1e-4)
 
 

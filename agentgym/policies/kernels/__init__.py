@@ -6,7 +6,7 @@ Shapes as in `agentgym.policies.decoder`; M is the size within the MLP, J = H + 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 
@@ -31,8 +31,15 @@ class Heads:
     size: int
 
 
+class SampledTokens(NamedTuple):
+    """Token ids, and their log-probabilities in nats, `[B]` each."""
+
+    ids_B: torch.Tensor
+    logprobs_B: torch.Tensor
+
+
 class Kernels(Protocol):
-    """The steps between two matrix products."""
+    """The steps between two matrix products, and the one after the last."""
 
     @property
     def attends_alone(self) -> bool:
@@ -63,4 +70,14 @@ class Kernels(Protocol):
 
     def gate(self, gate_and_up_NX: torch.Tensor) -> torch.Tensor:
         """Return `silu(gate) * up`, `[N, M]` from `[N, 2 * M]`."""
+        ...
+
+    def draw(
+        self, logits_BV: torch.Tensor, uniforms_B: torch.Tensor, temperature_B: torch.Tensor
+    ) -> SampledTokens:
+        """Draw a token of each row by inverting the cumulative distribution at `uniforms_B`, in [0, 1).
+
+        Log-probabilities are those at the temperature. Rows with temperature 0 take the most likely token,
+        with its log-probability at temperature 1. Where logits are not finite, log-probabilities are not.
+        """
         ...

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from agentgym.policies.kernels import Kernels
-from agentgym.policies.kernels.native import NativeKernels
+from agentgym.policies.kernels.native import DTYPES, NativeKernels
 from agentgym.policies.kernels.plain import PlainKernels
 
 _SOURCE = Path(__file__).with_name("decoding.cpp")
@@ -34,29 +34,26 @@ _log = logging.getLogger(__name__)
 
 def kernels_for(device: torch.device, dtype: torch.dtype) -> Kernels:
     """Return the fastest kernels there are for tensors of this kind."""
-    if device.type == "cpu" and dtype in (torch.float32, torch.bfloat16):
-        library = native_library()
-        if library is not None:
-            return NativeKernels(library, dtype)
-    return PlainKernels()
+    native = native_kernels() if device.type == "cpu" and dtype in DTYPES else None
+    return native or PlainKernels()
 
 
 @cache
-def native_library() -> CDLL | None:
+def native_kernels() -> NativeKernels | None:
     """Load the compiled kernels, made now if need be; None, and why in the log, where they cannot be made."""
     compiler = shutil.which(os.environ.get("CXX", "c++"))
     if compiler is None:
-        _log.info("No C++ compiler: decoding with torch's operations, about half as fast.")
+        _log.info("No C++ compiler: decoding with torch's operations, which takes up to twice as long.")
         return None
     try:
-        return CDLL(str(_built(compiler, cache_folder())))
-    except (OSError, subprocess.SubprocessError) as error:
-        _log.info("Decoding with torch's operations, about half as fast: %s", _told(error))
+        return NativeKernels(CDLL(str(_built(compiler, cache_folder()))))
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        _log.info("Decoding with torch's operations, which takes up to twice as long: %s", _told(error))
         return None
 
 
 def cache_folder() -> Path:
-    """Return where compiled kernels are kept."""
+    """Return where compiled kernels are kept; raises `RuntimeError` where the user has no home."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentgym" / "kernels"
 
 

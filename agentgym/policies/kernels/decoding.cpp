@@ -37,9 +37,10 @@ inline void store(bfloat16 *to, float x) {
     to->bits = static_cast<uint16_t>(x != x ? 0x7fc0 : rounded);
 }
 
-// e^x for x <= 0: 2^n times e^r with |r| <= ln 2 / 2, by the polynomial of Cephes' expf.
+// e^x for x <= 0: 2^n times e^r with |r| <= ln 2 / 2, by the polynomial of Cephes' expf; 0 below -87.
 inline float exponential(float x) {
-    x = x < -87.0f ? -87.0f : x;
+    const bool vanishes = x < -87.0f;
+    x = vanishes ? 0.0f : x;
     const float n = std::nearbyint(x * 1.44269504f);
     const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     float p = 1.9875691500e-4f;
@@ -52,7 +53,7 @@ inline float exponential(float x) {
     const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
     float scale;
     std::memcpy(&scale, &bits, sizeof scale);
-    return p * scale;
+    return vanishes ? 0.0f : p * scale;
 }
 
 // Where each packed token goes: its extent's start and size, and its position there.
@@ -84,19 +85,21 @@ void add_norm(T *hidden, const T *added, const T *weight, T *out, int64_t tokens
 
 // One head, normed where there is a norm, with its pairs of numbers turned by the token's angles.
 template <typename T>
-void rotate(const T *from, const float *norm, const float *rotation, T *to, int64_t size, float epsilon) {
-    float factor = 1.0f;
+void rotate(const T *from, const float *norm, const float *rotation, T *to, int64_t size, float epsilon,
+            float *wide) {
+    for (int64_t i = 0; i < size; i++) wide[i] = widened(from[i]);
     if (norm) {
         float squares = 0.0f;
-        for (int64_t i = 0; i < size; i++) squares += widened(from[i]) * widened(from[i]);
-        factor = 1.0f / std::sqrt(squares / size + epsilon);
+        for (int64_t i = 0; i < size; i++) squares += wide[i] * wide[i];
+        const float factor = 1.0f / std::sqrt(squares / size + epsilon);
+        for (int64_t i = 0; i < size; i++) wide[i] *= factor * norm[i];
     }
     for (int64_t i = 0; i < size; i += 2) {
-        const float a = widened(from[i]) * factor * (norm ? norm[i] : 1.0f);
-        const float b = widened(from[i + 1]) * factor * (norm ? norm[i + 1] : 1.0f);
-        store(to + i, a * rotation[i] - b * rotation[i + 1]);
-        store(to + i + 1, a * rotation[i + 1] + b * rotation[i]);
+        const float a = wide[i], b = wide[i + 1];
+        wide[i] = a * rotation[i] - b * rotation[i + 1];
+        wide[i + 1] = a * rotation[i + 1] + b * rotation[i];
     }
+    for (int64_t i = 0; i < size; i++) store(to + i, wide[i]);
 }
 
 // Splits projected [N, H + 2K, D]: queries rotated into [N, H, D], keys rotated and values to their places.
@@ -104,17 +107,21 @@ template <typename T>
 void place(const T *projected, const float *norm, const float *rotation, T *query, T *keys, T *values,
            Places places, int64_t tokens, Heads heads, float epsilon, int threads) {
     const int64_t size = heads.size;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t n = 0; n < tokens; n++) {
-        const T *from = projected + n * (heads.query + 2 * heads.key) * size;
-        for (int64_t j = 0; j < heads.query + heads.key; j++, from += size) {
-            T *const to = j < heads.query
-                ? query + (n * heads.query + j) * size
-                : keys + (places.row(n, j - heads.query, heads.key) + places.position[n]) * size;
-            rotate(from, norm ? norm + j * size : nullptr, rotation + n * size, to, size, epsilon);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        std::vector<float> wide(size);
+#pragma omp for
+        for (int64_t n = 0; n < tokens; n++) {
+            const T *from = projected + n * (heads.query + 2 * heads.key) * size;
+            for (int64_t j = 0; j < heads.query + heads.key; j++, from += size) {
+                T *const to = j < heads.query
+                    ? query + (n * heads.query + j) * size
+                    : keys + (places.row(n, j - heads.query, heads.key) + places.position[n]) * size;
+                rotate(from, norm ? norm + j * size : nullptr, rotation + n * size, to, size, epsilon, wide.data());
+            }
+            for (int64_t k = 0; k < heads.key; k++, from += size)
+                std::copy(from, from + size, values + (places.row(n, k, heads.key) + places.position[n]) * size);
         }
-        for (int64_t k = 0; k < heads.key; k++, from += size)
-            std::copy(from, from + size, values + (places.row(n, k, heads.key) + places.position[n]) * size);
     }
 }
 
@@ -193,6 +200,62 @@ void gate(const T *gate_and_up, T *out, int64_t tokens, int64_t size, int thread
     }
 }
 
+// The token at `target` of the running sum of weights: block by block first, then within one, for sums that are short.
+constexpr int64_t block = 64;
+
+inline float sum_of(const float *weights, int64_t count) {
+    float sum = 0.0f;
+    for (int64_t i = 0; i < count; i++) sum += weights[i];
+    return sum;
+}
+
+inline int64_t token_at(float target, const float *weights, int64_t size) {
+    float before = 0.0f;
+    for (int64_t first = 0; first < size; first += block) {
+        const int64_t count = std::min(block, size - first);
+        const float mass = sum_of(weights + first, count);
+        if (before + mass > target) {
+            int64_t possible = first;
+            for (int64_t i = first; i < first + count; i++) {
+                before += weights[i];
+                if (weights[i] > 0.0f) possible = i;
+                if (before > target) break;
+            }
+            return possible;
+        }
+        before += mass;
+    }
+    return size - 1;  // nothing lies above what is not a number
+}
+
+// Draws a token of each row at its temperature, by the number in [0, 1) that it brings; the most likely one where
+// the temperature is 0. Log-probabilities are those at the temperature, at 1 where that is 0.
+template <typename T>
+void draw(const T *logits, const float *uniforms, const float *temperatures, int64_t *ids, float *logprobs,
+          int64_t rows, int64_t size, int threads) {
+    constexpr float below_one = 1.0f - 1.0f / (1 << 22);  // stays below 1 when multiplied with a sum
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        std::vector<float> weights(size);
+#pragma omp for
+        for (int64_t b = 0; b < rows; b++) {
+            const T *const row = logits + b * size;
+            const bool greedy = temperatures[b] <= 0.0f;
+            const float sharpness = greedy ? 1.0f : 1.0f / temperatures[b];
+            float most = -INFINITY;
+            for (int64_t i = 0; i < size; i++) most = widened(row[i]) > most ? widened(row[i]) : most;
+            for (int64_t i = 0; i < size; i++) weights[i] = exponential((widened(row[i]) - most) * sharpness);
+            float total = 0.0f;
+            for (int64_t i = 0; i < size; i += block) total += sum_of(&weights[i], std::min(block, size - i));
+            const int64_t id = greedy
+                ? std::max_element(weights.begin(), weights.end()) - weights.begin()
+                : token_at(std::min(uniforms[b], below_one) * total, weights.data(), size);
+            ids[b] = id;
+            logprobs[b] = (widened(row[id]) - most) * sharpness - std::log(total);
+        }
+    }
+}
+
 }  // namespace
 
 #define EXPORT(NAME, T)                                                                                          \
@@ -215,6 +278,10 @@ void gate(const T *gate_and_up, T *out, int64_t tokens, int64_t size, int thread
     }                                                                                                            \
     extern "C" void gate_##NAME(const T *gate_and_up, T *out, int64_t tokens, int64_t size, int threads) {      \
         gate(gate_and_up, out, tokens, size, threads);                                                          \
+    }                                                                                                            \
+    extern "C" void draw_##NAME(const T *logits, const float *uniforms, const float *temperatures,              \
+                                int64_t *ids, float *logprobs, int64_t rows, int64_t size, int threads) {       \
+        draw(logits, uniforms, temperatures, ids, logprobs, rows, size, threads);                               \
     }
 
 EXPORT(float32, float)

@@ -8,15 +8,18 @@ from typing import Any
 import torch
 
 from agentgym.policies.attention import PackedBatch, attend
-from agentgym.policies.kernels import Heads, Norm
+from agentgym.policies.kernels import Heads, Norm, SampledTokens
 from agentgym.policies.kv_cache import LayerCache
 
+DTYPES = (torch.float32, torch.bfloat16)
+"""What there are compiled kernels for."""
 _TENSOR, _COUNT, _SCALE = c_void_p, c_int64, c_float
 _ARGUMENTS = {
     "add_norm": [*[_TENSOR] * 4, _COUNT, _COUNT, _SCALE, c_int],
     "place": [*[_TENSOR] * 7, *[_COUNT] * 4, _SCALE, c_int],
     "attend": [*[_TENSOR] * 5, *[_COUNT] * 5, _SCALE, c_int],
-    "gate": [_TENSOR, _TENSOR, _COUNT, _COUNT, c_int],
+    "gate": [*[_TENSOR] * 2, _COUNT, _COUNT, c_int],
+    "draw": [*[_TENSOR] * 5, _COUNT, _COUNT, c_int],
 }
 
 
@@ -28,16 +31,17 @@ class NativeKernels:
 
     attends_alone = True
 
-    def __init__(self, library: CDLL, dtype: torch.dtype) -> None:
-        name = str(dtype).removeprefix("torch.")
-        self._add_norm, self._place, self._attend, self._gate = (
-            _function(library, f"{step}_{name}", arguments) for step, arguments in _ARGUMENTS.items()
-        )
+    def __init__(self, library: CDLL) -> None:
+        self._steps = {
+            (step, dtype): _function(library, f"{step}_{dtype}".replace("torch.", ""), arguments)
+            for step, arguments in _ARGUMENTS.items()
+            for dtype in DTYPES
+        }
 
     def add_norm(self, hidden_NE: torch.Tensor, added_NE: torch.Tensor | None, norm: Norm) -> torch.Tensor:
         """Add to `hidden_NE` in place, and return its norm `[N, E]`."""
         out_NE = torch.empty_like(hidden_NE)
-        self._add_norm(
+        self._steps["add_norm", hidden_NE.dtype](
             hidden_NE.data_ptr(),
             None if added_NE is None else added_NE.data_ptr(),
             norm.weight.data_ptr(),
@@ -62,7 +66,7 @@ class NativeKernels:
         values_NKD = projected_NX.view(tokens, -1, heads.size)[:, -heads.key :]
         held = batch.cache.layer(layer, values_NKD, values_NKD)
         query_NHD = projected_NX.new_empty(tokens, heads.query, heads.size)
-        self._place(
+        self._steps["place", projected_NX.dtype](
             projected_NX.data_ptr(),
             None if norm is None else norm.weight.data_ptr(),
             rotation_N1F.data_ptr(),
@@ -86,7 +90,7 @@ class NativeKernels:
         if not batch.alone:
             return attend(query_NHD, held, batch.runs, scale)
         out_NHD = torch.empty_like(query_NHD)
-        self._attend(
+        self._steps["attend", query_NHD.dtype](
             query_NHD.data_ptr(),
             held.keys.data_ptr(),
             held.values.data_ptr(),
@@ -108,8 +112,30 @@ class NativeKernels:
         """Return `silu(gate) * up`, `[N, M]` from `[N, 2 * M]`."""
         tokens, both = gate_and_up_NX.shape
         out_NM = gate_and_up_NX.new_empty(tokens, both // 2)
-        self._gate(gate_and_up_NX.data_ptr(), out_NM.data_ptr(), tokens, both // 2, torch.get_num_threads())
+        self._steps["gate", gate_and_up_NX.dtype](
+            gate_and_up_NX.data_ptr(), out_NM.data_ptr(), tokens, both // 2, torch.get_num_threads()
+        )
         return out_NM
+
+    def draw(
+        self, logits_BV: torch.Tensor, uniforms_B: torch.Tensor, temperature_B: torch.Tensor
+    ) -> SampledTokens:
+        """Draw a token of each row by its number in [0, 1), with its log-probability."""
+        rows, tokens = logits_BV.shape
+        logits_BV = logits_BV.contiguous()
+        uniforms_B, temperature_B = uniforms_B.float().contiguous(), temperature_B.float().contiguous()
+        drawn = SampledTokens(torch.empty(rows, dtype=torch.long), torch.empty(rows, dtype=torch.float32))
+        self._steps["draw", logits_BV.dtype](
+            logits_BV.data_ptr(),
+            uniforms_B.data_ptr(),
+            temperature_B.data_ptr(),
+            drawn.ids_B.data_ptr(),
+            drawn.logprobs_B.data_ptr(),
+            rows,
+            tokens,
+            torch.get_num_threads(),
+        )
+        return drawn
 
 
 def _function(library: CDLL, name: str, arguments: list[Any]) -> Any:

@@ -6,7 +6,8 @@ import torch
 from torch.nn.functional import rms_norm, silu
 
 from agentgym.policies.attention import PackedBatch, attend
-from agentgym.policies.kernels import Heads, Norm
+from agentgym.policies.kernels import Heads, Norm, SampledTokens
+from agentgym.policies.kernels.inversion import invert
 from agentgym.policies.kv_cache import LayerCache
 
 
@@ -51,3 +52,13 @@ class PlainKernels:
         """Return `silu(gate) * up`, `[N, M]` from `[N, 2 * M]`."""
         gate, up = gate_and_up_NX.chunk(2, dim=-1)
         return silu(gate).mul_(up)
+
+    def draw(
+        self, logits_BV: torch.Tensor, uniforms_B: torch.Tensor, temperature_B: torch.Tensor
+    ) -> SampledTokens:
+        """Draw a token of each row by its number in [0, 1), with its log-probability."""
+        greedy_B = temperature_B <= 0
+        scale_B = torch.where(greedy_B, torch.ones_like(temperature_B), temperature_B)
+        logprobs_BV = torch.log_softmax(logits_BV.float() / scale_B[:, None], dim=-1)
+        ids_B = torch.where(greedy_B, logits_BV.argmax(-1), invert(logprobs_BV.exp(), uniforms_B))
+        return SampledTokens(ids_B, logprobs_BV.gather(1, ids_B[:, None])[:, 0])
