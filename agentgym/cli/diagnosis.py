@@ -179,6 +179,10 @@ def _gpu() -> str:
     )
 
 
+def _compiler() -> str:
+    return _output([_program(os.environ.get("CXX") or "c++", "g++"), "--version"]).splitlines()[0]
+
+
 def _bubblewrap() -> str:
     program = _program("bwrap", "bubblewrap")
     try:
@@ -240,6 +244,7 @@ def _memory() -> str:
 
 _MACHINE = [
     Probe("gpu", "large models", _gpu),
+    Probe("compiler", "local models, up to twice as fast on a CPU", _compiler),
     Probe("bubblewrap", "process sandboxes", _bubblewrap),
     Probe("docker", "containers", _docker),
     Probe("chromium", "worlds in a browser", _chromium),

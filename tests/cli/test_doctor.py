@@ -44,6 +44,7 @@ def test_what_the_tests_use_is_found(cli: Cli) -> None:
         "browser",
         "mcp",
         "export",
+        "compiler",
         "chromium",
         "display",
     )
@@ -60,6 +61,7 @@ def test_the_table_fits_the_terminal(cli: Cli) -> None:
 
 def test_each_lack_comes_with_what_mends_it(lacking: dict[str, Finding]) -> None:
     assert lacking["chromium"].mend == "apt install chromium"
+    assert lacking["compiler"].mend == "apt install g++"
     assert lacking["display"].mend == "apt install xvfb"
     assert "No permissions" in lacking["bubblewrap"].detail
     assert "userns" in lacking["bubblewrap"].mend

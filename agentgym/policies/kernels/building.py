@@ -41,7 +41,7 @@ def kernels_for(device: torch.device, dtype: torch.dtype) -> Kernels:
 @cache
 def native_kernels() -> NativeKernels | None:
     """Load the compiled kernels, made now if need be; None, and why in the log, where they cannot be made."""
-    compiler = shutil.which(os.environ.get("CXX", "c++"))
+    compiler = shutil.which(os.environ.get("CXX") or "c++")
     if compiler is None:
         _log.info("No C++ compiler: decoding with torch's operations, which takes up to twice as long.")
         return None
