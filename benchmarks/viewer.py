@@ -161,19 +161,19 @@ def episodes(start: int, end: int) -> Iterator[Episode]:
 
 
 def take_screenshots(viewer: Viewer, browser: Browser, name: str) -> None:
-    """Write the pictures: the run, in light colours, and its last solved episode in which something surprised, in dark."""
+    """Write the pictures: the run, in light colours, and the longest of the episodes last solved, in dark."""
     pictures: tuple[tuple[Literal["light", "dark"], str], ...]
     pictures = (("light", "viewer_run.png"), ("dark", "viewer_episode.png"))
     for scheme, file in pictures:
         page = browser.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 800}).new_page()
         page.goto(viewer.link())
-        page.get_by_role("link", name=name).click()
+        page.get_by_role("link", name=name, exact=True).click()
         for image in page.locator("figure img").all()[:6]:
             image.evaluate("image => image.decode()")
         if file == "viewer_episode.png":
             page.goto(f"{page.url}/episodes?outcome=success")
-            chosen = page.locator("tbody tr").filter(has=page.locator("td:nth-child(4)", has_text="8")).first
-            chosen.locator("a.row").click()
+            turns = [int(cell) for cell in page.locator("tbody td:nth-child(4)").all_inner_texts()]
+            page.locator("tbody a.row").nth(turns.index(max(turns))).click()
             page.locator("article").first.wait_for()
         page.screenshot(path=DOCS / file)
         print(DOCS / file, (DOCS / file).stat().st_size)

@@ -88,7 +88,8 @@ def draw(chart: Chart, series: Mapping[str, Points], theme: Theme) -> bytes:
         axes.tick_params(colors=ink, labelsize=9, length=0)
         axes.spines[:].set_visible(False)
         if len(chart.names) > 1:
-            axes.legend(frameon=False, labelcolor=ink, fontsize=9)
+            above: Any = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": len(chart.names)}
+            axes.legend(frameon=False, labelcolor=ink, fontsize=9, borderpad=0.2, **above)
 
     return _figure((4.8, 2.3), plot)
 
