@@ -12,7 +12,6 @@ tasks of the split `select`. With a URL a language model is asked too, on the fi
 from __future__ import annotations
 
 import argparse
-import asyncio
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,51 +19,25 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import chain
 from time import perf_counter
-from typing import Any
 
-from agentgym.agents.scripted import ScriptedSession
-from agentgym.core.agent import EpisodeStart
-from agentgym.core.env import Action, Stepping
-from agentgym.core.errors import UsageError
-from agentgym.core.task import Split, Task
+from agentgym.core.env import Stepping
+from agentgym.core.task import Split
 from agentgym.core.trace import Episode
 from agentgym.memory.laws.book import LawBook, fit
 from agentgym.memory.laws.judging import gains, prediction, ranking
 from agentgym.memory.laws.learning import learn
 from agentgym.memory.laws.watching import Change, watch_all
 from agentgym.policies.endpoint import EndpointPolicy, EndpointSettings
-from agentgym.registry import factory, make, suite
-from agentgym.rollout.collect import collect, plan_groups
+from agentgym.registry import make, suite
 from agentgym.training.imagination.asking import AskedModel, Speaker
 from agentgym.training.imagination.buffer import ReplayBuffer, transitions
 from agentgym.training.imagination.counting import CountingModel
 from agentgym.training.imagination.fidelity import Fidelity, free_running, one_step
 from agentgym.training.imagination.model import Consequence, ExperienceModel, Moment
+from benchmarks.erring import play
 
-WORLD = {"difficulty": "easy", "expert": "searcher"}
-MAX_TURNS = 30
 ASKED = 3
 """Episodes of each kind that a language model is asked about."""
-
-
-class Erring:
-    """The expert, but for every other turn."""
-
-    name = "erring"
-
-    def start(self, start: EpisodeStart) -> ScriptedSession:
-        """Begin an episode; its seed decides where it errs."""
-        rng = random.Random(start.seed)
-        ever: set[str] = set()
-
-        async def choose(info: Mapping[str, Any]) -> Action:
-            ever.update(info["admissible_actions"])
-            expert = await start.oracle()
-            if expert is None:
-                raise UsageError("The expert has nothing to do.")
-            return expert if rng.random() < 0.5 else rng.choice(sorted(ever))
-
-        return ScriptedSession(choose)
 
 
 class Unchanging:
@@ -93,14 +66,6 @@ class ByAction:
         """See `ExperienceModel`."""
         counted = self._by_action.get(moment.action, self._all)
         return Consequence(max(counted, key=counted.__getitem__))
-
-
-def play(tasks: Sequence[Task], repeats: int, label: str, split: Split = Split.TRAIN) -> list[Episode]:
-    """Play tasks."""
-    plans = plan_groups(tasks, repeats, label=label, seed=1)
-    return asyncio.run(
-        collect(plans, Erring(), factory("household", split, **WORLD), concurrency=32, max_turns=MAX_TURNS)
-    )
 
 
 def experience(train: Sequence[Episode], known: Sequence[Episode], new: Sequence[Episode]) -> None:

@@ -63,7 +63,9 @@ def export(
 
     Example: agentgym export reference --format parquet --out reference.parquet
     """
-    path = _find(run, runs)
+    from agentgym.store.folders import find_run_folder
+
+    path = find_run_folder(run, runs)
     target = out or Path(f"{path.name}{_ENDINGS.get(format, f'.{format}')}")
     if format in _ENDINGS:
         prepare_output(target)
@@ -184,14 +186,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _find(name: str, root: Path) -> Path:
-    for path in (Path(name), root / name):
-        if (path / "store.sqlite").is_file():
-            return path
-    known = [path.parent.name for path in sorted(root.glob("*/store.sqlite"))]
-    raise UnknownNameError("run", name, known, f"Runs are directories such as {root}/NAME.")
 
 
 def _only(store: Store, path: Path) -> RunRow:

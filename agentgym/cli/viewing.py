@@ -37,10 +37,11 @@ def view(
     Example: agentgym view reference
     """
     from agentgym.memory.store.store import MemoryStore
-    from agentgym.serving.viewer.library import find_run, must_have_runs
+    from agentgym.serving.viewer.library import must_have_runs
     from agentgym.serving.viewer.server import Viewer
+    from agentgym.store.folders import find_run_folder
 
-    first = None if run is None else find_run(run, runs)
+    first = None if run is None else find_run_folder(run, runs)
     if memory is not None:
         MemoryStore(memory, create=False).close()  # what is wrong with it is told at once
     elif first is None:

@@ -20,7 +20,7 @@ from agentgym.core.task import Split
 from agentgym.evaluation.keeping import Keeper
 from agentgym.evaluation.report import Evaluation
 from agentgym.evaluation.results import Record
-from agentgym.store.folders import make_run_folder
+from agentgym.store.folders import STORE_FILE, find_run_folder, has_store, make_run_folder
 from agentgym.store.store import Store
 from agentgym.store.tables import RunRow, RunStatus
 
@@ -82,11 +82,7 @@ class EvaluationRun:
     @classmethod
     def open(cls, name: str, root: Path = Path("runs")) -> Self:
         """Open an evaluation run by its directory, or by its name under `root`; raises `UnknownNameError`."""
-        for path in (Path(name), root / name):
-            if is_evaluation_run(path):
-                return cls(path)
-        known = [path.name for path in sorted(root.glob("*")) if is_evaluation_run(path)]
-        raise UnknownNameError("evaluation", name, known, f"Evaluations are directories such as {root}/NAME.")
+        return cls(find_run_folder(name, root, "evaluation", is_evaluation_run))
 
     @property
     def name(self) -> str:
@@ -96,7 +92,7 @@ class EvaluationRun:
     @property
     def store(self) -> Path:
         """The database of arguments, episodes and results."""
-        return self.path / "store.sqlite"
+        return self.path / STORE_FILE
 
     @property
     def file(self) -> Path:
@@ -151,7 +147,7 @@ def _named(text: str) -> str:
 
 def is_evaluation_run(path: Path) -> bool:
     """Whether a directory is an evaluation run, and no training run, which has a recipe."""
-    return (path / "store.sqlite").is_file() and not (path / "recipe.toml").is_file()
+    return has_store(path) and not (path / "recipe.toml").is_file()
 
 
 def own_row(store: Store, run: EvaluationRun) -> RunRow:
@@ -173,13 +169,10 @@ def load_evaluation(name: str, root: Path = Path("runs")) -> Evaluation:
     if name.endswith(".json"):
         return Evaluation.load(name)
     named, _, part = name.rpartition(":") if ":" in name else (name, "", "")
-    for path in (Path(named), root / named):
-        if is_evaluation_run(path):
-            return _load(path, part or RESULT, path)
-        if (path / "recipe.toml").is_file():
-            return _load(path / "evaluations", part or "after", path)
-    known = [path.parent.name for path in sorted(root.glob("*/store.sqlite"))]
-    raise UnknownNameError("run", named, known, f"Runs are directories such as {root}/NAME.")
+    path = find_run_folder(named, root)
+    if is_evaluation_run(path):
+        return _load(path, part or RESULT, path)
+    return _load(path / "evaluations", part or "after", path)
 
 
 def _load(folder: Path, name: str, run: Path) -> Evaluation:

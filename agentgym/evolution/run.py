@@ -16,12 +16,12 @@ from typing import Any, Self, cast
 
 from pydantic import ValidationError
 
-from agentgym.core.errors import UnknownNameError, UsageError
+from agentgym.core.errors import UsageError
 from agentgym.evolution.figures import BatchFigures
 from agentgym.evolution.journal import Journal
 from agentgym.evolution.settings import EvolveSettings
 from agentgym.memory.store.store import MemoryStore
-from agentgym.store.folders import make_run_folder
+from agentgym.store.folders import find_run_folder, make_run_folder
 from agentgym.store.store import Store
 
 KIND = "evolve"
@@ -53,11 +53,7 @@ class EvolutionRun:
     @classmethod
     def open(cls, name: str, root: Path = Path("runs")) -> Self:
         """Open an evolution by its directory, or by its name under `root`; raises `UnknownNameError`."""
-        for path in (Path(name), root / name):
-            if _is_evolution(path):
-                return cls(path)
-        known = [path.name for path in sorted(root.glob("*")) if _is_evolution(path)]
-        raise UnknownNameError("evolution", name, known, f"Evolutions are directories such as {root}/NAME.")
+        return cls(find_run_folder(name, root, "evolution", _is_evolution))
 
     @property
     def name(self) -> str:

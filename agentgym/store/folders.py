@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agentgym.core.errors import UsageError
+from agentgym.core.errors import UnknownNameError, UsageError
+
+STORE_FILE = "store.sqlite"
+
+
+def has_store(path: Path) -> bool:
+    """Whether a directory is that of a run of any kind."""
+    return (path / STORE_FILE).is_file()
+
+
+def find_run_folder(
+    name: str | Path,
+    root: Path,
+    kind: str = "run",
+    is_one: Callable[[Path], bool] = has_store,
+    also: Sequence[str] = (),
+) -> Path:
+    """Return the directory of a run by its path, or by its name under `root`.
+
+    `is_one` tells the directories of this `kind`. Raises `UnknownNameError`, with those under `root` as what is known,
+    and with `also`, names that would have been understood besides.
+    """
+    for path in (Path(name), root / name):
+        if is_one(path):
+            return path
+    known = [path.name for path in sorted(root.glob("*")) if is_one(path)]
+    raise UnknownNameError(
+        kind, str(name), [*known, *also], f"Give its directory, or its name if it is in {root}."
+    )
 
 
 def make_run_folder(path: Path, command: str) -> None:

@@ -29,9 +29,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from agentgym.core.errors import UnknownNameError
 from agentgym.registry import recordable
-from agentgym.store.folders import make_run_folder
+from agentgym.store.folders import STORE_FILE, find_run_folder, make_run_folder
 from agentgym.training.recipe import Recipe, load_recipe
 
 _LIBRARIES = ("agentgym-harness", "torch", "transformers", "tokenizers", "gymnasium", "numpy")
@@ -64,12 +63,8 @@ class Run:
 
         Raises `UnknownNameError`; `also` are names that would have been understood besides runs.
         """
-        for path in (Path(name), root / name):
-            if (path / "recipe.toml").is_file():
-                return cls(path)
-        known = [entry.parent.name for entry in sorted(root.glob("*/recipe.toml"))]
-        raise UnknownNameError(
-            "run", str(name), [*known, *also], f"Runs are directories such as {root}/NAME."
+        return cls(
+            find_run_folder(name, root, is_one=lambda path: (path / "recipe.toml").is_file(), also=also)
         )
 
     @property
@@ -105,7 +100,7 @@ class Run:
     @property
     def store(self) -> Path:
         """The database of episodes and metrics."""
-        return self.path / "store.sqlite"
+        return self.path / STORE_FILE
 
     @property
     def learning_curve(self) -> Path:

@@ -22,7 +22,7 @@ from agentgym import registry
 from agentgym.agents.scripted import OracleAgent
 from agentgym.core.agent import Agent
 from agentgym.core.env import AgentEnv
-from agentgym.core.errors import UnknownNameError, UsageError
+from agentgym.core.errors import UsageError
 from agentgym.core.memory import Memory
 from agentgym.core.task import Split, Task
 from agentgym.evaluation.runner import choose_tasks
@@ -39,7 +39,7 @@ from agentgym.memory.recall import Recall
 from agentgym.memory.store.store import MemoryStore
 from agentgym.rollout.collect import collect, plan_groups
 from agentgym.rollout.rules import Rules
-from agentgym.store.folders import make_run_folder
+from agentgym.store.folders import find_run_folder, make_run_folder
 
 _LOOKED_AT = 2000
 """Tasks of each split from which those of a search are chosen."""
@@ -90,11 +90,7 @@ class AdaptationRun:
     @classmethod
     def open(cls, name: str, root: Path = Path("runs")) -> Self:
         """Open a search by its directory, or by its name under `root`; raises `UnknownNameError`."""
-        for path in (Path(name), root / name):
-            if (path / "settings.json").is_file():
-                return cls(path)
-        known = [path.parent.name for path in sorted(root.glob("adapt-*/settings.json"))]
-        raise UnknownNameError("search", name, known, f"Searches are directories such as {root}/NAME.")
+        return cls(find_run_folder(name, root, "search", lambda path: (path / "settings.json").is_file()))
 
     @property
     def result(self) -> Path:

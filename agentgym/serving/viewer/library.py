@@ -12,8 +12,7 @@ from sqlalchemy import Connection
 from agentgym.core.errors import StoreFault, UnknownNameError, UsageError
 from agentgym.database import Database
 from agentgym.store.database import STORE
-
-STORE_FILE = "store.sqlite"
+from agentgym.store.folders import STORE_FILE
 
 
 class Library:
@@ -75,15 +74,6 @@ class Library:
             database = self._open.pop(name, None)
         if database is not None:
             database.close()
-
-
-def find_run(name: str, root: Path) -> Path:
-    """Return the directory of a run by its path or its name in `root`; raises `UnknownNameError`."""
-    for path in (Path(name), root / name):
-        if (path / STORE_FILE).is_file():
-            return path
-    known = [path.parent.name for path in sorted(root.glob(f"*/{STORE_FILE}"))]
-    raise UnknownNameError("run", name, known, f"Runs are directories such as {root}/NAME.")
 
 
 def must_have_runs(root: Path) -> None:

@@ -94,7 +94,8 @@ def find_episodes(
 ) -> Page:
     """Return the episodes that match, below `search.before`."""
     give_up = perf_counter() + patience_s
-    statement, values = text(statement_of(search)), {"run": run_id, **values_of(search)}
+    statement = text(statement_of(search))
+    values: dict[str, Any] = {"run": run_id, **values_of(search)}
     pks: list[int] = []
     while True:
         values["floor"] = _floor(connection, run_id, values["before"]) if search.action else 0

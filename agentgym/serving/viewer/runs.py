@@ -16,7 +16,8 @@ from sqlalchemy import Connection, select
 from agentgym.core.errors import AgentGymError, UnknownNameError
 from agentgym.core.trace import Outcome
 from agentgym.serving.viewer.charts import CHARTS, Points
-from agentgym.serving.viewer.library import STORE_FILE, Library
+from agentgym.serving.viewer.library import Library
+from agentgym.store.folders import STORE_FILE
 from agentgym.store.queries import episode_counts
 from agentgym.store.records import number
 from agentgym.store.tables import RunStatus, StoreRow

@@ -23,7 +23,7 @@ from agentgym.memory.laws.watching import Change, watch
 from agentgym.memory.recall import Recall, RecallSettings
 from agentgym.memory.store.store import MemoryStore
 from agentgym.registry import make
-from tests.memory.laws.conftest import play
+from tests.memory.laws.conftest import first
 
 Written = list[tuple[MemoryItem, Provenance]]
 
@@ -101,7 +101,7 @@ def test_they_are_kept_with_their_episodes_and_shown(
 
 def test_nothing_is_learned_from_what_is_evaluated_or_imagined(episodes: list[Episode]) -> None:
     with closing(make("household", split="select", difficulty="easy")) as env, pytest.raises(LeakError):
-        learn_laws(play(Split.SELECT, 1), env)
+        learn_laws(first(Split.SELECT, 1), env)
     imagined = replace(episodes[0], task=replace(episodes[0].task, env_id="imagined:agentgym/Household-v0"))
     with closing(make("household", difficulty="easy")) as env:
         with pytest.raises(UsageError, match="played in a model"):
