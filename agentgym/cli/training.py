@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import time
 from pathlib import Path
 from shlex import quote
@@ -47,14 +49,23 @@ def quickstart(
     _carry_out(run, new=True, as_json=as_json)
     if as_json:
         return
-    out.print(
-        f"\nWhat to try next:\n"
-        f"  agentgym play household                               do the chores yourself\n"
-        f"  agentgym eval household --policy {quote(str(run.path))} --against random\n"
-        f"  agentgym train quickstart --set advantage=group_mean  GRPO instead of GiGPO\n",
-        markup=False,
-        soft_wrap=True,
-    )
+    steps = _next_steps(run)
+    width = max(map(len, steps))
+    lines = [f"  {command:{width}}  {what}" for command, what in steps.items()]
+    out.print("\nWhat to try next:", *lines, sep="\n", markup=False, soft_wrap=True)
+
+
+def _next_steps(run: Run) -> dict[str, str]:
+    """Return commands to go on with, and what each one is for."""
+    folder, steps = quote(str(run.path)), dict[str, str]()
+    if shutil.which("agentgym") is None and sys.prefix != sys.base_prefix:  # as after `make quickstart`
+        steps[f"source {quote(os.path.relpath(sys.prefix))}/bin/activate"] = "put agentgym on the path"
+    return steps | {
+        f"agentgym view {folder}": "look at its episodes turn by turn",
+        "agentgym play household": "do the chores yourself",
+        f"agentgym eval household --policy {folder} --against random": "hold it against chance",
+        "agentgym train quickstart --set advantage=group_mean": "GRPO instead of GiGPO",
+    }
 
 
 def train(
