@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Literal, TypeAlias
 
@@ -25,11 +25,15 @@ def turn_seed(seed: int, answer: int) -> int:
 class Voice:
     """A policy in one episode, each of whose answers is sampled by a seed of its own.
 
-    `tools` are offered with every request.
+    What `tools` returns when it is asked for an answer is offered with the request.
     """
 
     def __init__(
-        self, policy: Policy, sampling: Sampling, start: EpisodeStart, tools: Sequence[ToolSpec] = ()
+        self,
+        policy: Policy,
+        sampling: Sampling,
+        start: EpisodeStart,
+        tools: Callable[[], Sequence[ToolSpec]] = tuple,
     ) -> None:
         self._policy = policy
         self._sampling = sampling
@@ -42,7 +46,7 @@ class Voice:
         seed = turn_seed(self._start.seed, self._answers)
         self._answers += 1
         request = GenerationRequest(
-            self._start.session_id, messages, self._sampling, seed, self._tools, dictated
+            self._start.session_id, messages, self._sampling, seed, self._tools(), dictated
         )
         (completion,) = await self._policy.generate([request])
         return completion

@@ -101,7 +101,7 @@ class PlannerSession:
     def __init__(self, agent: PlannerAgent, start: EpisodeStart) -> None:
         tools = start.env.tools
         self._agent = agent
-        self._voice = Voice(agent.policy, agent.sampling, start, tools)
+        self._voice = Voice(agent.policy, agent.sampling, start, lambda: tools)
         self._read = tool_reader(start) if tools else command_reader(agent.action_format)
         self._form = CALL if tools else COMMAND if agent.action_format == "plain" else TAGGED_COMMAND
         prompt = PROMPT if agent.system_prompt is None else agent.system_prompt

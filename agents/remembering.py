@@ -33,11 +33,13 @@ class Remembrance:
         self._start = start
         self._news = News()
         self._withheld: set[str] = set()
+        self._barred: set[str] = set()
 
     @property
     def tools(self) -> Sequence[ToolSpec]:
-        """The memory's tools."""
-        return self._memory.tools if self._memory is not None else ()
+        """The memory's tools, without those that chance keeps out of the episode."""
+        offered = self._memory.tools if self._memory is not None else ()
+        return [tool for tool in offered if tool.name not in self._barred]
 
     @property
     def versions(self) -> Versions:
@@ -63,6 +65,8 @@ class Remembrance:
         """Return what one of the memory's tools answers; what chance has kept out is not there to be called either."""
         if self._memory is None:
             return ""
+        if name in self._barred:
+            return f"There is no tool {name!r}."
         answer = await self._memory.call(self._start, name, arguments)
         if self._withheld & set(answer.shown):
             return f"There is no tool {name!r}."
@@ -75,6 +79,7 @@ class Remembrance:
 
     def _note(self, recollection: Recollection) -> str:
         self._withheld.update(recollection.withheld)
+        self._barred.update(recollection.barred)
         shown, withheld = self._news
         self._news = News((*shown, *recollection.shown), (*withheld, *recollection.withheld))
         return recollection.text

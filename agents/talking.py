@@ -115,7 +115,8 @@ class TalkingAgent(ABC):
         if tools:
             no_drift_here(self)
         # A world without tools is played with text: calls of the memory's would be all there is to call.
-        voice = Voice(self.policy, self.sampling, start, (*tools, *notes.tools) if tools else ())
+        offered = (lambda: (*tools, *notes.tools)) if tools else tuple[ToolSpec, ...]
+        voice = Voice(self.policy, self.sampling, start, offered)
         prompt = prompt if self.system_prompt is None else self.system_prompt
         return TalkSession(self, Conversation(voice, prompt, self.history), reader, notes)
 

@@ -212,6 +212,8 @@ class Recollection:
     """The versions in it."""
     withheld: tuple[str, ...] = ()
     """The versions that chance kept out of it."""
+    barred: tuple[str, ...] = ()
+    """The memory's tools that are not to be offered in this episode, by name: chance has withheld them."""
 
 
 class Memory(Protocol):

@@ -33,7 +33,6 @@ from agentgym.evolution.attribution import (
     every_combination,
     named,
 )
-from agentgym.memory.recall import Recall
 from agentgym.memory.store.lineage import resting_on
 from agentgym.memory.store.store import MemoryStore
 from agentgym.policies.local import LocalPolicy
@@ -170,7 +169,7 @@ class AttributionRun:
     ) -> Evaluation:
         recipe, asked = self.trained.recipe, self.asked
         kinds = frozenset[ItemKind]().union(*(KINDS[part] for part in on if part in KINDS))
-        memory: Recall | None = saved_memory(self.trained, kinds) if kinds else None
+        memory = saved_memory(self.trained, kinds) if kinds else None
         with cell.playing() as keeper:
             evaluation = asyncio.run(
                 evaluate(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from agentgym.core.errors import ConfigError
 from agentgym.core.memory import MemoryItem
@@ -46,6 +46,14 @@ class Answer:
         return not self.problem
 
 
+class ToolCaller(Protocol):
+    """Calls tools, such as `ToolRunner`."""
+
+    async def call(self, item: MemoryItem, arguments: Mapping[str, Any]) -> Answer:
+        """Call a tool; see `ToolRunner.call`."""
+        ...
+
+
 class ToolRunner:
     """Runs tools and their tests: JSON in, JSON out, no network, an empty environment, nothing kept between calls."""
 
@@ -62,6 +70,11 @@ class ToolRunner:
     def within(self, cpu_s: int) -> ToolRunner:
         """Return a runner of the same boxes that lets each program compute for so many seconds."""
         return ToolRunner(self._open, replace(self.spec, cpu_s=cpu_s))
+
+    async def try_out(self) -> None:
+        """Open a box and remove it. Raises `UsageError` where this machine has none, and what to do about it."""
+        async with self._open(self.spec):
+            pass
 
     async def call(self, item: MemoryItem, arguments: Mapping[str, Any]) -> Answer:
         """Call a tool. What is wrong with the call or goes wrong in it is told in the answer.

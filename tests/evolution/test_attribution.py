@@ -29,12 +29,14 @@ from agentgym.evolution.attribution import Combination, Component, attributed, e
 from agentgym.evolution.attribution_run import AttributionRun
 from agentgym.evolution.attribution_shown import attribution_table, plot_attribution
 from agentgym.memory.store.store import MemoryStore
+from agentgym.store.store import Store
 from agentgym.training.progress import Silent
 from agentgym.training.recipe import Recipe
 from agentgym.training.run import Run
 from agentgym.training.state import TrainingState
 from agentgym.training.trainer import Trainer
 from tests.training.luck import Luck, LuckSpec, LuckSuite, luck_model, luck_recipe
+from tests.training.remembering.locks import ANSWER, given_library, lock_recipe, taught_model
 
 FAIR = "test/Fair-v0"
 
@@ -223,6 +225,29 @@ def test_a_run_is_taken_apart_and_can_be_gone_on_with(trained: Run, tmp_path: Pa
     plot_attribution(found, tmp_path / "why.png")
     assert (tmp_path / "why.png").read_bytes()[:4] == b"\x89PNG"
     assert attribution_table(found)
+
+
+def test_what_tools_bring_is_played_with_them_and_without(tmp_path: Path) -> None:
+    library = given_library(tmp_path / "given.sqlite")
+    model = taught_model(tmp_path / "model", library)
+    recipe = lock_recipe(model, library, "memory.shown=1", "iterations=1")
+    run = Run.create(recipe, tmp_path, "trained")
+    Trainer(run).train()
+    attribution = AttributionRun.create(run, tmp_path, "why", tasks=3, samples=2, temperature=1.0)
+    found = attribution.play()
+    assert found.lacking.keys() == {Component.MEMORY, Component.SKILLS}
+    told: dict[Combination, int] = {}
+    for cell in found.cells:
+        with Store(attribution.path / "cells" / named(cell.on) / "store.sqlite", create=False) as store:
+            (row,) = store.runs()
+            turns = [turn for episode in store.episodes(row.id) for turn in episode.turns]
+            told[cell.on] = sum(
+                message.content == ANSWER for turn in turns for message in turn.messages_delta
+            )
+    tools = Component.TOOLS
+    assert [told[()], told[(W,)]] == [0, 0]
+    assert told[(tools,)] > 0
+    assert told[(W, tools)] > 0
 
 
 def test_an_item_that_rests_on_an_evaluated_task_is_refused(trained: Run, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ nowhere: so it may be made of tasks that nothing may be learned from."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from agentgym.agents.follower.procedure import STEPS, WHEN, wish_of
@@ -82,7 +83,7 @@ class Guided:
         guide = self._guides.get(start.task.key, "")
         found = Recollection() if self._memory is None else await self._memory.recall(start, situation)
         block = "\n".join([OPENING, neutral(guide), CLOSING]) if guide else ""
-        return Recollection("\n\n".join(filter(None, [block, found.text])), found.shown)
+        return replace(found, text="\n\n".join(filter(None, [block, found.text])))
 
     async def call(self, start: EpisodeStart, name: str, arguments: Mapping[str, Any]) -> Recollection:
         """Let the memory answer."""

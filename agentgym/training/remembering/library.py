@@ -31,6 +31,7 @@ from agentgym.memory.store.store import MemoryStore
 from agentgym.memory.store.transfer import export_memory, import_memory
 from agentgym.rollout.collect import derive_seed
 from agentgym.training.experience import Experience
+from agentgym.training.remembering.equipping import equipped, must_have_sandbox
 from agentgym.training.remembering.section import MemorySection
 from agentgym.training.remembering.separation import Separation, Use
 from agentgym.training.run import Run
@@ -67,7 +68,8 @@ class RunLibrary:
     def begin(self, trained: Collection[str]) -> None:
         """Take a copy of the recipe's library; `trained` are the episodes that the policy has learned from before.
 
-        Raises `UsageError` where there is no such library, `StoreFault` where it cannot be read.
+        Raises `UsageError` where there is no such library, or no sandbox for its tools, `StoreFault` where it cannot be
+        read.
         """
         self._replace(None)
         if self._section.library:
@@ -76,6 +78,7 @@ class RunLibrary:
                 import_memory(self.store, Path(folder) / "library.jsonl", trusted=True)
         self.separation = Separation(trained=set(trained))
         self._take_stock()
+        must_have_sandbox(self._memory)
 
     def close(self) -> None:
         """Close the database."""
@@ -94,13 +97,17 @@ class RunLibrary:
             self._selector.save(folder / SELECTOR)
 
     def load(self, folder: Path) -> None:
-        """Become what `save` wrote, whatever has been written since; raises `CheckpointError` where it is not there."""
+        """Become what `save` wrote, whatever has been written since.
+
+        Raises `CheckpointError` where it is not there, `UsageError` where there is no sandbox for its tools.
+        """
         state = saved_state(folder)
         self._replace(folder / FILE)
         self.separation = Separation(set(state["trained"]), set(state["behind"]))
         if self._selector is not None:
             self._selector.load(folder / SELECTOR)
         self._use(state["snapshot"])
+        must_have_sandbox(self._memory)
 
     @property
     def versions(self) -> Versions:
@@ -119,13 +126,13 @@ class RunLibrary:
         return await self._memory.recall(start, situation)
 
     async def call(self, start: EpisodeStart, name: str, arguments: Mapping[str, Any]) -> Recollection:
-        """Answer a call of one of the memory's tools."""
+        """Answer a call of one of the memory's tools; see `Toolbox.call`."""
         return await self._memory.call(start, name, arguments)
 
     def note(self, episode: Episode) -> None:
         """Write what an episode was shown and what not, and how it ended."""
-        if isinstance(self._memory, ExposureLottery):
-            self._memory.note(episode)
+        if self._lottery is not None:
+            self._lottery.note(episode)
 
     @property
     def learned_from(self) -> frozenset[str]:
@@ -194,12 +201,13 @@ class RunLibrary:
         """Show a snapshot from now on."""
         self._lineage: dict[str, frozenset[str]] = {}
         recall = Recall(self.store, snapshot, self._section.recall, chooser=self._selector)
-        self._memory: ExposureLottery | Recall = recall
+        self._lottery: ExposureLottery | None = None
         if self._section.draws:
             log, share = EvidenceLog(self.store), self._section.shown
-            self._memory = ExposureLottery(
+            self._lottery = ExposureLottery(
                 recall, log, seed=self._seed, run=self._run.name, probability=share
             )
+        self._memory = equipped(self._lottery or recall, self.store, self._section.recall)
 
     def _teach_selector(self, played: Sequence[Episode]) -> dict[str, float]:
         """Let the selector learn which items helped with which situation."""

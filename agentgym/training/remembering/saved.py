@@ -9,15 +9,18 @@ from agentgym.core.memory import ItemKind
 from agentgym.memory.case_selector import CaseSelector
 from agentgym.memory.recall import Recall
 from agentgym.memory.store.store import MemoryStore
+from agentgym.memory.tools.toolbox import Toolbox
 from agentgym.training.checkpoint import latest_checkpoint
+from agentgym.training.remembering.equipping import equipped, must_have_sandbox
 from agentgym.training.remembering.library import SELECTOR, saved_state
 from agentgym.training.run import Run
 
 
-def saved_memory(run: Run, kinds: Collection[ItemKind] = tuple(ItemKind)) -> Recall | None:
+def saved_memory(run: Run, kinds: Collection[ItemKind] = tuple(ItemKind)) -> Toolbox | None:
     """Return what a run's last checkpoint shows its policy, as far as it is of these kinds; None without a memory.
 
-    Nothing is withheld and nothing written. Raises `CheckpointError` and `UsageError` where it is not there.
+    Nothing is withheld and nothing written. Raises `CheckpointError` and `UsageError` where it is not there, and
+    `UsageError` where it has tools and this machine no sandbox.
     """
     section = run.recipe.memory
     if section is None:
@@ -27,8 +30,9 @@ def saved_memory(run: Run, kinds: Collection[ItemKind] = tuple(ItemKind)) -> Rec
     if section.retriever == "learned":
         chooser = CaseSelector()
         chooser.load(folder / SELECTOR)
-    wanted = tuple(kind for kind in section.kinds if kind in kinds)
+    settings = replace(section.recall, kinds=tuple(kind for kind in section.kinds if kind in kinds))
     store = MemoryStore(run.library, create=False)
-    return Recall(
-        store, saved_state(folder)["snapshot"], replace(section.recall, kinds=wanted), chooser=chooser
-    )
+    recall = Recall(store, saved_state(folder)["snapshot"], settings, chooser=chooser)
+    memory = equipped(recall, store, settings)
+    must_have_sandbox(memory)
+    return memory

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,11 @@ from agentgym.cli.policies import EndpointOptions, open_player
 from agentgym.core.agent import EpisodeStart
 from agentgym.core.memory import ItemKind, ItemStatus, Stance
 from agentgym.core.trace import Episode
-from agentgym.memory.recall import Recall
 from agentgym.memory.store.evidence import EvidenceLog
 from agentgym.memory.store.lineage import made_from
 from agentgym.memory.store.store import MemoryStore
 from agentgym.memory.store.tables import ExposureRow
+from agentgym.memory.tools.toolbox import Toolbox
 from agentgym.store.store import Store
 from agentgym.training.advantages.exposure import Exposure, fairly_compared
 from agentgym.training.advantages.group import GroupMean
@@ -33,9 +31,7 @@ from agentgym.training.run import Run
 from agentgym.training.trainer import Trainer
 from agentgym.training.turns import TurnTable
 from tests.training.luck import ENV_ID, Luck, LuckSuite, luck_model
-from tests.training.remembering.worlds import NOTES, given_library, remembering
-
-ROOT = Path(__file__).parents[3]
+from tests.training.remembering.worlds import NOTES, given_library, killed, remembering
 
 
 @pytest.fixture(scope="module")
@@ -144,16 +140,13 @@ def advantage(taught: Sequence[Episode], exposure: Exposure) -> float:
     return float(np.abs(GroupMean(std=True)(table)).mean())
 
 
-def killed(run: Run, steps: int) -> int:
-    command = [sys.executable, "-m", "tests.training.remembering.victim", str(run.path), str(steps)]
-    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode
-
-
 def test_killed_and_resumed_equals_never_killed(
     finished: Run, model: Path, library: Path, tmp_path: Path
 ) -> None:
     run = Run.create(remembering(model, library), tmp_path, "reference")
-    assert killed(run, 130) == -9  # in the fourth iteration: the last checkpoint is two iterations old
+    assert (
+        killed(run, "luck", 130) == -9
+    )  # in the fourth iteration: the last checkpoint is two iterations old
     assert len(run.lines()) == 3
     with MemoryStore(run.library, create=False) as ahead:
         assert ahead.snapshot(state(run)["snapshot"])
@@ -186,7 +179,7 @@ def test_whoever_plays_the_run_is_shown_its_memory(finished: Run) -> None:
     before = finished.library.read_bytes()
     player = open_player(str(finished.path), ENV_ID, 0.0, Path("runs"), options=EndpointOptions())
     assert isinstance(player.agent, TalkingAgent)
-    assert isinstance(player.agent.memory, Recall)
+    assert isinstance(player.agent.memory, Toolbox)
     assert player.agent.memory.versions.memory == state(finished)["snapshot"]
     task = LuckSuite().tasks("heldout")[0]
     start = EpisodeStart("s", task, 0, Luck(task.split))

@@ -1,4 +1,4 @@
-"""Trains the run in the directory that it is told, and is killed in mid-rollout: `python -m ... RUN STEPS`."""
+"""Trains the run in the directory that it is told, and is killed in mid-rollout: `python -m ... RUN WORLD STEPS`."""
 
 from __future__ import annotations
 
@@ -9,31 +9,48 @@ from pathlib import Path
 from typing import Any
 
 import agentgym
-from agentgym.core.env import AgentEnv, StepResult
+from agentgym.core.env import AgentEnv
 from agentgym.core.task import Split
 from agentgym.training.run import Run
 from agentgym.training.trainer import Trainer
 from tests.training.luck import Luck, LuckSpec
+from tests.training.remembering.locks import Locks, LockSpec
+
+left = 0
+"""Steps before the end."""
 
 
-class Deadly(Luck):
+class Deadly(AgentEnv):
     """Ends the process after so many steps in all."""
 
-    left = 0
-
-    def step(self, action: Any) -> StepResult:
-        Deadly.left -= 1
-        if Deadly.left < 0:
+    def step(self, action: Any) -> Any:
+        global left
+        left -= 1
+        if left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().step(action)
 
 
-class DeadlySpec(LuckSpec):
+class DeadlyLuck(Deadly, Luck):
+    pass
+
+
+class DeadlyLocks(Deadly, Locks):
+    pass
+
+
+class DeadlyLuckSpec(LuckSpec):
     def make(self, split: Split, **options: Any) -> AgentEnv:
-        return Deadly(split)
+        return DeadlyLuck(split)
+
+
+class DeadlyLockSpec(LockSpec):
+    def make(self, split: Split, **options: Any) -> AgentEnv:
+        return DeadlyLocks(split)
 
 
 if __name__ == "__main__":
-    Deadly.left = int(sys.argv[2])
-    agentgym.register(DeadlySpec())
-    Trainer(Run(Path(sys.argv[1]))).train()
+    folder, world, steps = sys.argv[1:]
+    left = int(steps)
+    agentgym.register({"luck": DeadlyLuckSpec, "locks": DeadlyLockSpec}[world]())
+    Trainer(Run(Path(folder))).train()

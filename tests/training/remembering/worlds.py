@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from agentgym.core.memory import ItemKind, ItemStatus, MemoryItem
 from agentgym.memory.store.store import MemoryStore
 from agentgym.training.recipe import Recipe
+from agentgym.training.run import Run
 from tests.training.luck import ENV_ID, luck_recipe
 
+ROOT = Path(__file__).parents[3]
 NOTES = {"third": "Turn 2 decides.", "even": "Say win.", "odd": "Turn 0 is for looking."}
 
 
@@ -34,3 +38,9 @@ def remembering(model: Path, library: Path | str, *more: str) -> Recipe:
         "rollout.group_size=4",
         *more,
     )
+
+
+def killed(run: Run, world: str, steps: int) -> int:
+    """Train a run until it is killed after so many steps; return how the process ended."""
+    command = [sys.executable, "-m", "tests.training.remembering.victim", str(run.path), world, str(steps)]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode
