@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -26,6 +26,8 @@ from agentgym.memory.store.snapshots import snapshot_sha
 from agentgym.memory.store.store import MemoryStore
 
 Retriever: TypeAlias = Literal["both", "bm25", "ngrams"]
+Dressing: TypeAlias = Callable[[Library, MemoryStore], None]
+"""Adds to what a state of a memory is searched by, such as embeddings."""
 
 LOAD_SKILL = ToolSpec(
     "load_skill",
@@ -83,8 +85,9 @@ class Recall:
         *,
         count: TokenCounter = about_tokens,
         chooser: Chooser | None = None,
+        dress: Dressing | None = None,
     ) -> None:
-        """Open a snapshot of the store. Raises `UsageError` where there is none of this hash."""
+        """Open a snapshot of the store. Raises `UsageError` where there is none of this hash, and what `dress` does."""
         self.settings = settings or RecallSettings()
         self._chooser = chooser
         self._store = store
@@ -98,6 +101,8 @@ class Recall:
             self.library.rankers = [
                 ranker for ranker in self.library.rankers if ranker.name == self.settings.retriever
             ]
+        if dress is not None:
+            dress(self.library, store)
         of_kind = {
             kind: snapshot_sha(entry.version for entry in entries if entry.kind is kind) for kind in ItemKind
         }

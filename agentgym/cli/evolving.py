@@ -29,7 +29,6 @@ from agentgym.evaluation.compare import Comparison
 from agentgym.evaluation.tables import comparison_table
 from agentgym.evolution.distilling.scripted import NAME as SCRIPTED
 from agentgym.evolution.distilling.scripted import ScriptedEvolver
-from agentgym.evolution.embedding import dressing
 from agentgym.evolution.figures import BatchFigures
 from agentgym.evolution.growing import grow, worth
 from agentgym.evolution.proposing import Evolver
@@ -92,7 +91,6 @@ def _carry_out(
                     cast.make_evolver,
                     watcher,
                     rules=cast.rules,
-                    dress=dressing(settings),
                 )
             )
         if evaluate:

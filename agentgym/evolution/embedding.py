@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agentgym.evolution.playing import Dressing
 from agentgym.evolution.settings import EvolveSettings
+from agentgym.memory.recall import Dressing
 from agentgym.memory.retrieval.library import Library
 from agentgym.memory.store.store import MemoryStore
 
@@ -11,9 +11,9 @@ from agentgym.memory.store.store import MemoryStore
 def dressing(settings: EvolveSettings) -> Dressing | None:
     """Return what adds the settings' embeddings to a library; None where they want none.
 
-    Items are embedded at the beginning of a batch: an endpoint that fails there ends the evolution with
-    `InferenceFault`, and nothing is lost. One that fails during the batch is gone on without: the log says so, and the
-    episode is found what words find. Raises `ConfigError` without the client.
+    Items are embedded before the first episode of a batch, of a replay by the gate or of an evaluation: an endpoint that
+    fails there ends the evolution with `InferenceFault`, and nothing is lost. One that fails later is gone on without:
+    the log says so, and the episode is found what words find. Raises `ConfigError` without the client.
     """
     if not settings.embeddings:
         return None

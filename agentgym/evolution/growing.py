@@ -12,15 +12,16 @@ from agentgym.core.memory import Memory
 from agentgym.core.task import Split
 from agentgym.evaluation.compare import Comparison, compare
 from agentgym.evaluation.runner import evaluate
+from agentgym.evolution.embedding import dressing
 from agentgym.evolution.figures import BatchFigures
 from agentgym.evolution.gate.gate import Gate
 from agentgym.evolution.gate.replay import Replay, ReplaySettings
 from agentgym.evolution.loop import Evolution, Watcher
-from agentgym.evolution.playing import Dressing, Player, recall_settings
+from agentgym.evolution.playing import Player, recall_settings
 from agentgym.evolution.proposing import Evolver
 from agentgym.evolution.run import EvolutionRun
 from agentgym.evolution.settings import EvolveSettings
-from agentgym.memory.recall import Recall
+from agentgym.memory.recall import Dressing, Recall
 from agentgym.memory.store.store import MemoryStore
 from agentgym.memory.tools.runner import ToolRunner
 from agentgym.memory.tools.toolbox import Toolbox
@@ -37,21 +38,20 @@ async def grow(
     watcher: Watcher,
     *,
     rules: Rules | None = None,
-    dress: Dressing | None = None,
 ) -> list[BatchFigures]:
     """Do what is left of a run and return the figures of all its batches.
 
     `make_agent` makes the acting agent around a memory, `make_evolver` who learns from its episodes; an evolver may
-    make environments of the split `train`. `dress` may add to what a library is searched by, such as embeddings.
-    Whatever ends it early, an interrupt, a kill or a fault, it can be called again.
+    make environments of the split `train`. Whatever ends it early, an interrupt, a kill or a fault, it can be called again.
     """
     settings, runner = run.settings(), ToolRunner(sandbox)
+    dress = dressing(settings)
     ending = RunStatus.FAILED
     with Store(run.store, create=False) as episodes, run.library(settings) as library:
         episodes.set_status(run.name, RunStatus.RUNNING)
         player = Player(settings, library, episodes, run.name, make_agent, runner, rules=rules, dress=dress)
         evolver = make_evolver(player.make_env)
-        gate = Gate(library, runner, replay=_replay(settings, library, make_agent, runner, rules))
+        gate = Gate(library, runner, replay=_replay(settings, library, make_agent, runner, rules, dress))
         try:
             evolution = Evolution(settings, library, run.journal, player, evolver, gate, watcher, run.name)
             figures = await evolution.evolve()
@@ -77,14 +77,16 @@ async def worth(
 ) -> Comparison:
     """Return what a run's library is worth: success without it and with it on the same tasks and seeds.
 
-    `tasks` is the number of each group of the split. The library is the last batch's; nothing is written to it. Both
+    `tasks` is the number of each group of the split. The library is the last batch's; no item is written to it. Both
     evaluations are kept with the run, as `before` and `after`. Raises `UsageError` before the first batch is done.
     """
     settings, runner = run.settings(), ToolRunner(sandbox)
     snapshot = run.last()["library"]
     with run.library(settings, create=False) as library, Store(run.store, create=False) as store:
-        recall = Recall(library, snapshot, recall_settings(settings)) if library.snapshot(snapshot) else None
-        memory = Toolbox(recall, library, runner, space=settings.space) if recall else None
+        memory = None
+        if library.snapshot(snapshot):
+            recall = Recall(library, snapshot, recall_settings(settings), dress=dressing(settings))
+            memory = Toolbox(recall, library, runner, space=settings.space)
         before, after = [
             await evaluate(
                 settings.env_id,
@@ -111,6 +113,7 @@ def _replay(
     make_agent: Callable[[Memory], Agent],
     runner: ToolRunner,
     rules: Rules | None,
+    dress: Dressing | None,
 ) -> Replay:
     played = ReplaySettings(
         tasks=settings.gate_tasks,
@@ -127,4 +130,5 @@ def _replay(
         recall=recall_settings(settings),
         runner=runner,
         rules=rules,
+        dress=dress,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias
 
 from agentgym import registry
 from agentgym.agents.scripted import OracleAgent
@@ -16,8 +15,7 @@ from agentgym.core.task import Split, Task
 from agentgym.core.trace import Episode
 from agentgym.evolution.settings import EvolveSettings
 from agentgym.memory.credit.lottery import ExposureLottery
-from agentgym.memory.recall import Recall, RecallSettings
-from agentgym.memory.retrieval.library import Library
+from agentgym.memory.recall import Dressing, Recall, RecallSettings
 from agentgym.memory.store.evidence import EvidenceLog
 from agentgym.memory.store.store import MemoryStore
 from agentgym.memory.tools.runner import ToolRunner
@@ -29,8 +27,6 @@ from agentgym.store.writer import EpisodeWriter
 
 DEMONSTRATED = "demonstrated"
 """The phase of episodes that the expert played."""
-Dressing: TypeAlias = Callable[[Library, MemoryStore], None]
-"""Adds to what a state of a memory is searched by, such as embeddings."""
 
 
 def recall_settings(settings: EvolveSettings) -> RecallSettings:
@@ -74,9 +70,7 @@ class Player:
     async def play(self, batch: int, snapshot: str, on_episode: Callable[[Episode], None]) -> list[Episode]:
         """Return the batch's episodes in the order in which they are planned, played with `snapshot` of the library."""
         settings, library = self._settings, self._library
-        recall = Recall(library, snapshot, recall_settings(settings))
-        if self._dress is not None:
-            self._dress(recall.library, library)
+        recall = Recall(library, snapshot, recall_settings(settings), dress=self._dress)
         lottery = ExposureLottery(
             recall, EvidenceLog(library), seed=settings.seed, run=self._run, probability=settings.shown
         )

@@ -14,7 +14,6 @@ from agentgym.core.trace import Episode
 from agentgym.evolution.distilling.scripted import ScriptedEvolver
 from agentgym.evolution.figures import BatchFigures
 from agentgym.evolution.growing import grow
-from agentgym.evolution.playing import Dressing
 from agentgym.evolution.run import EvolutionRun
 from agentgym.evolution.settings import EvolveSettings
 
@@ -51,11 +50,9 @@ def new_run(folder: Path, world: str, settings: Mapping[str, Any], name: str = "
     return EvolutionRun.create(resolved, folder, name, versions={})
 
 
-def carry_on(
-    run: EvolutionRun, watcher: Seen | None = None, dress: Dressing | None = None
-) -> list[BatchFigures]:
+def carry_on(run: EvolutionRun, watcher: Seen | None = None) -> list[BatchFigures]:
     evolver = partial(ScriptedEvolver, tools=run.settings().tools)
-    return asyncio.run(grow(run, FollowerAgent, evolver, watcher or Seen(), dress=dress))
+    return asyncio.run(grow(run, FollowerAgent, evolver, watcher or Seen()))
 
 
 SMALL: dict[str, Any] = {

@@ -18,7 +18,7 @@ from agentgym.evaluation.compare import Verdict as Difference
 from agentgym.evaluation.report import Evaluation
 from agentgym.evaluation.runner import evaluate
 from agentgym.evolution.gate.report import Check, Standing
-from agentgym.memory.recall import Recall, RecallSettings
+from agentgym.memory.recall import Dressing, Recall, RecallSettings
 from agentgym.memory.store.entries import current
 from agentgym.memory.store.store import MemoryStore
 from agentgym.memory.tools.runner import ToolRunner
@@ -99,8 +99,10 @@ class Replay:
         recall: RecallSettings | None = None,
         runner: ToolRunner | None = None,
         rules: Rules | None = None,
+        dress: Dressing | None = None,
     ) -> None:
-        """Play `env` with the agent that `make_agent` makes around a memory; `recall` says what is shown of it."""
+        """Play `env` with the agent that `make_agent` makes around a memory; `recall` says what is shown of it, and `dress`
+        adds to what it is found by."""
         self.settings = settings or ReplaySettings()
         self._store = store
         self._env = env
@@ -108,6 +110,7 @@ class Replay:
         self._recall = recall or RecallSettings()
         self._runner = runner or ToolRunner(sandbox)
         self._rules = rules
+        self._dress = dress
         self._played: dict[str, Evaluation] = {}
 
     async def check(self, item: MemoryItem, name: str = "replay") -> Check:
@@ -164,7 +167,7 @@ class Replay:
     async def _play(
         self, snapshot: str, note: Callable[[Episode, int, int], None] | None = None
     ) -> Evaluation:
-        recall = Recall(self._store, snapshot, self._recall)
+        recall = Recall(self._store, snapshot, self._recall, dress=self._dress)
         memory = Toolbox(recall, self._store, self._runner, space=self._recall.space)
         settings = self.settings
         return await evaluate(

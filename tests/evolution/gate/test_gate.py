@@ -13,9 +13,12 @@ from agentgym.core.errors import UsageError
 from agentgym.core.memory import ItemKind, ItemStatus, Link, Memory, MemoryItem, Provenance, Relation
 from agentgym.core.task import Split
 from agentgym.evolution.gate.gate import AUTHOR, Admission, Gate
-from agentgym.evolution.gate.replay import Replay, ReplaySettings
+from agentgym.evolution.gate.replay import Pairing, Replay, ReplaySettings
 from agentgym.evolution.gate.report import Standing
 from agentgym.memory.quarantine import release
+from agentgym.memory.retrieval.embeddings import Dense, KeptVectors
+from agentgym.memory.retrieval.library import Library
+from agentgym.memory.retrieval.openai_embedder import OpenAIEmbedder
 from agentgym.memory.store.evidence import EvidenceLog
 from agentgym.memory.store.store import MemoryStore
 from agentgym.memory.store.tables import CheckRow, ExposureRow, OutcomeRow
@@ -23,6 +26,7 @@ from tests.agents.boxes import Spec, TextBoxes
 from tests.evolution.gate.tools import PATIENT
 from tests.evolution.gate.worlds import HARMS, HELPS, IDLE, LESS, SPEC, advice, believer, reckoning, replay
 from tests.memory.making import source
+from tests.memory.retrieval.embedding_api import EmbeddingApi
 
 
 def admit(store: MemoryStore, item: MemoryItem, tasks: int = 40) -> Admission:
@@ -105,6 +109,21 @@ def test_what_is_never_shown_cannot_be_told(store: MemoryStore) -> None:
     assert admission.after is ItemStatus.SHADOW
     assert "cannot tell" in admission.report.summary
     assert "shown in 0 of 40 episodes" in admission.report.summary
+
+
+def test_it_is_found_in_the_replay_by_what_the_run_finds_items_by(store: MemoryStore) -> None:
+    """The item has no word in common with the observation; its vector has all."""
+    version = store.put(MemoryItem(ItemKind.PRINCIPLE, "vyk", "vyk qumz", HELPS))
+    with EmbeddingApi(lambda text: [1.0, 0.0]) as api:
+
+        def dress(library: Library, vectors: MemoryStore) -> None:
+            library.rankers.append(Dense(library, KeptVectors(OpenAIEmbedder(api.url, "m"), vectors)))
+
+        for dressing, shown in ((None, 0), (dress, 12)):
+            played = Replay(store, SPEC, believer, ReplaySettings(tasks=12, max_turns=8), dress=dressing)
+            found = asyncio.run(played.pair(store.get(version)))
+            assert isinstance(found, Pairing)
+            assert found.shown == shown
 
 
 def test_another_version_is_compared_with_the_one_in_use(store: MemoryStore) -> None:
