@@ -20,7 +20,7 @@ from agentgym.core.task import Split
 from agentgym.evaluation.keeping import Keeper
 from agentgym.evaluation.report import Evaluation
 from agentgym.evaluation.results import Record
-from agentgym.store.folders import STORE_FILE, find_run_folder, has_store, make_run_folder
+from agentgym.store.folders import STORE_FILE, alone_in, find_run_folder, has_store, make_run_folder
 from agentgym.store.store import Store
 from agentgym.store.tables import RunRow, RunStatus
 
@@ -118,9 +118,10 @@ class EvaluationRun:
 
     @contextmanager
     def playing(self) -> Generator[Keeper]:
-        """Give what keeps the episodes; note in the store how it ended."""
+        """Give what keeps the episodes; note in the store how it ended. Raises `UsageError` where another process is at
+        it."""
         ending = RunStatus.FAILED
-        with Store(self.store, create=False) as store:
+        with alone_in(self.path), Store(self.store, create=False) as store:
             run_id = own_row(store, self).id
             store.set_status(run_id, RunStatus.RUNNING)
             try:

@@ -27,6 +27,7 @@ from agentgym.memory.tools.runner import ToolRunner
 from agentgym.memory.tools.toolbox import Toolbox
 from agentgym.rollout.rules import Rules
 from agentgym.sandboxes.backends import sandbox
+from agentgym.store.folders import alone_in
 from agentgym.store.store import Store
 from agentgym.store.tables import RunStatus
 
@@ -43,11 +44,16 @@ async def grow(
 
     `make_agent` makes the acting agent around a memory, `make_evolver` who learns from its episodes; an evolver may
     make environments of the split `train`. Whatever ends it early, an interrupt, a kill or a fault, it can be called again.
+    Raises `UsageError` where another process is at it.
     """
     settings, runner = run.settings(), ToolRunner(sandbox)
     dress = dressing(settings)
     ending = RunStatus.FAILED
-    with Store(run.store, create=False) as episodes, run.library(settings) as library:
+    with (
+        alone_in(run.path),
+        Store(run.store, create=False) as episodes,
+        run.library(settings) as library,
+    ):
         episodes.set_status(run.name, RunStatus.RUNNING)
         player = Player(settings, library, episodes, run.name, make_agent, runner, rules=rules, dress=dress)
         evolver = make_evolver(player.make_env)
@@ -82,7 +88,11 @@ async def worth(
     """
     settings, runner = run.settings(), ToolRunner(sandbox)
     snapshot = run.last()["library"]
-    with run.library(settings, create=False) as library, Store(run.store, create=False) as store:
+    with (
+        alone_in(run.path),
+        run.library(settings, create=False) as library,
+        Store(run.store, create=False) as store,
+    ):
         memory = None
         if library.snapshot(snapshot):
             recall = Recall(library, snapshot, recall_settings(settings), dress=dressing(settings))

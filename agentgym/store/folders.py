@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from agentgym.core.errors import UnknownNameError, UsageError
 
@@ -45,3 +48,20 @@ def make_run_folder(path: Path, command: str) -> None:
             f"The run directory {path} exists already; choose another name, or go on with "
             f"`agentgym {command} --resume {path}`."
         ) from None
+
+
+@contextmanager
+def alone_in(path: Path) -> Generator[None]:
+    """Carry out the run in a directory, which nobody else does meanwhile: raises `UsageError` where another process is
+    at it. The lock ends with the process, however that ends."""
+    lock = FileLock(path / "run.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(
+            f"The run {path} is in use by another process, which carries it out. Wait until that has ended, or end it."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -13,6 +13,7 @@ from time import perf_counter
 from agentgym.core.errors import StoreFault
 from agentgym.core.trace import Episode
 from agentgym.policies.local import LocalPolicy
+from agentgym.store.folders import alone_in
 from agentgym.store.store import Store
 from agentgym.store.tables import RunStatus
 from agentgym.store.writer import EpisodeWriter
@@ -51,13 +52,16 @@ class Trainer:
         """The recipe's memory, while the run goes on."""
 
     def train(self) -> None:
-        """Do what is left of the run. Raises `StoreFault` when the disk is full; nothing finished is lost."""
+        """Do what is left of the run.
+
+        Raises `UsageError` where another process is at it, `StoreFault` when the disk is full; nothing finished is lost.
+        """
         must_have_engine(self.recipe)
         must_have_tracker(self.recipe)
         try:
-            begun = bool(checkpoints(self.run.checkpoints))
-            resumed = latest_checkpoint(self.run.checkpoints) if begun else None
-            with Store(self.run.store) as store:
+            with alone_in(self.run.path), Store(self.run.store) as store:
+                begun = bool(checkpoints(self.run.checkpoints))
+                resumed = latest_checkpoint(self.run.checkpoints) if begun else None
                 self._enter(store, resumed)
                 with (
                     self._status_kept(store),

@@ -10,6 +10,7 @@ from threading import Thread
 
 import pytest
 
+from agentgym.store.folders import alone_in
 from agentgym.store.store import Store
 from tests.cli.driver import Cli
 
@@ -30,6 +31,10 @@ def test_it_tells_everything_as_json_and_leaves_a_page_and_is_done_when_gone_on_
     assert "What the library is worth" in page
     again = cli("evolve", "--resume", "small", "--json")
     assert json.loads(again.out)["batches"] == told["batches"]
+    with alone_in(Path("runs/small")):
+        busy = cli("evolve", "--resume", "small")
+    assert busy.code == 2
+    assert "in use by another process" in " ".join(busy.err.split())
     shown = cli("evolve", "--resume", "small")
     assert "EGL" in shown.out
     taken = cli("evolve", *QUICK)

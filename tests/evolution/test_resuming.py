@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agentgym.core.errors import StoreFault
+from agentgym.core.errors import StoreFault, UsageError
 from agentgym.core.memory import ItemStatus
 from agentgym.evolution.figures import BatchFigures
 from agentgym.memory.store.evidence import EvidenceLog
@@ -81,6 +81,16 @@ def test_killed_by_the_system_in_mid_run(whole: list[BatchFigures], tmp_path: Pa
     assert done.returncode == -signal.SIGKILL
     assert run.journal.read(1, "distil") is not None
     assert [figure["library"] for figure in carry_on(run)] == [figure["library"] for figure in whole]
+
+
+def test_a_run_that_another_process_carries_out_is_left_alone(tmp_path: Path) -> None:
+    run = new_run(tmp_path, "backoffice", {**SMALL, "batches": 1000})
+    command = [sys.executable, "-m", "agentgym.cli", "evolve", "--resume", str(run.path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        assert eventually(lambda: run.journal.read(1, "act") is not None or process.poll() is not None)
+        with pytest.raises(UsageError, match=f"{run.path} is in use by another process"):
+            carry_on(run)
+        process.kill()
 
 
 def test_an_interrupt_stops_it_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentgym.core.errors import CheckpointError
+from agentgym.core.errors import CheckpointError, UsageError
 from agentgym.policies.models import load_model
+from agentgym.store.folders import alone_in
 from agentgym.store.store import Store
 from agentgym.training.recipe import Recipe, load_recipe
 from agentgym.training.run import Run
@@ -130,6 +131,13 @@ def test_killed_and_resumed_equals_never_killed(finished: Run, tmp_path: Path, l
         assert pairs[0] == pairs[1]
     with Store(run.store) as store:
         assert len(list(store.episodes("reference"))) == 60
+
+
+def test_a_run_that_another_process_carries_out_is_left_alone(tmp_path: Path) -> None:
+    run = Run.create(tiny(), tmp_path, "tiny")
+    with alone_in(run.path), pytest.raises(UsageError, match=f"{run.path} is in use by another process"):
+        Trainer(run).train()
+    assert not run.store.exists()
 
 
 def test_a_truncated_checkpoint_is_refused(finished: Run, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ from agentgym.memory.recall import Recall
 from agentgym.memory.store.store import MemoryStore
 from agentgym.rollout.collect import collect, plan_groups
 from agentgym.rollout.rules import Rules
-from agentgym.store.folders import find_run_folder, make_run_folder
+from agentgym.store.folders import alone_in, find_run_folder, make_run_folder
 
 _LOOKED_AT = 2000
 """Tasks of each split from which those of a search are chosen."""
@@ -136,11 +136,15 @@ async def adapt(
     rules: Rules | None = None,
     on_step: Callable[[int, Candidate], None] = lambda step, best: None,
 ) -> Found:
-    """Do what is left of a search, and keep and return what was found. Raises as `Search.find`."""
+    """Do what is left of a search, and keep and return what was found.
+
+    Raises as `Search.find`, and `UsageError` where another process is at it.
+    """
     settings = run.settings()
     make_env = partial(_factory, settings)
     train = _tasks(make_env, Split.TRAIN, settings.tasks + settings.demonstrations)
     with ExitStack() as held:
+        held.enter_context(alone_in(run.path))
         store, snapshot = await _memory(run, settings, make_agent, train[settings.tasks :], held)
 
         def remember(adaptation: Adaptation) -> Memory | None:
