@@ -14,14 +14,14 @@ from agentgym.evaluation.results import EpisodeResult
 from agentgym.evolution.convergence import chance_of_help, generality, survival
 from agentgym.memory.credit.evidence import read_rollouts
 from agentgym.memory.credit.lift import NOTHING_KNOWN, Lift, lifts
-from agentgym.memory.store.entries import current
+from agentgym.memory.store.entries import Entry, current
 from agentgym.memory.store.evidence import EvidenceLog
 from agentgym.memory.store.store import MemoryStore
 from agentgym.memory.store.tables import CheckRow
 
 
 class ItemFigures(TypedDict):
-    """A version in the library, and what it is worth."""
+    """A version that the run's agents see, and what it is worth."""
 
     version: str
     name: str
@@ -74,8 +74,10 @@ def figures_of(
     snapshots: tuple[str, str, str],
     before: Sequence[BatchFigures],
     library: MemoryStore,
+    seen: Sequence[Entry],
 ) -> BatchFigures:
-    """Return the figures of a batch; `snapshots` are those of its fields, in order, `before` is earlier batches'."""
+    """Return the figures of a batch; `snapshots` are those of its fields, in order, `before` is earlier batches', and
+    `seen` what the run's agents see of the library, which others may have more in."""
     scored = [episode for episode in episodes if episode.outcome.scored]
     rate = success_rate(EpisodeResult.from_episode(each, 0) for each in scored) if scored else None
     used = sum(len(turn.shown_items) for episode in episodes for turn in episode.turns)
@@ -97,12 +99,12 @@ def figures_of(
         high=rate and rate.high,
         made=list(made),
         used=used,
-        sizes=_sizes(library),
+        sizes=_sizes(seen),
         egl=_finite(egl.egl),
         egl_window=_finite(egl.windowed),
         survival=survival((version for each in all_made for version in each), now),
         next_helps=chance_of_help(set(earlier) - counted, now, known),
-        items=_items(library, known),
+        items=_items(seen, known),
     )
 
 
@@ -146,18 +148,17 @@ def _counted_already(
     return found
 
 
-def _sizes(library: MemoryStore) -> dict[str, dict[str, int]]:
-    entries = current(library.entries(), list(ItemStatus))
-    counts = Counter((entry.kind.value, entry.status.value) for entry in entries)
+def _sizes(seen: Sequence[Entry]) -> dict[str, dict[str, int]]:
+    counts = Counter((entry.kind.value, entry.status.value) for entry in current(seen, list(ItemStatus)))
     sizes: dict[str, dict[str, int]] = {}
     for (kind, status), count in sorted(counts.items()):
         sizes.setdefault(kind, {})[status] = count
     return sizes
 
 
-def _items(library: MemoryStore, known: Mapping[str, Lift]) -> list[ItemFigures]:
+def _items(seen: Sequence[Entry], known: Mapping[str, Lift]) -> list[ItemFigures]:
     found: list[ItemFigures] = []
-    for entry in library.entries():
+    for entry in seen:
         lift = known.get(entry.version, NOTHING_KNOWN)
         shrunk = lift.shrunk()
         low, high = shrunk.interval()

@@ -22,7 +22,7 @@ from agentgym.evolution.proposing import Evolver, Proposal
 from agentgym.evolution.settings import EvolveSettings
 from agentgym.memory.credit.review import AUTHOR as CREDIT
 from agentgym.memory.credit.review import ReviewRules, due, reason
-from agentgym.memory.store.entries import Entry, current, sees
+from agentgym.memory.store.entries import Entry, current, visible
 from agentgym.memory.store.store import MemoryStore
 
 PHASES = ("act", "distil", "gate", "credit", "consolidate", "snapshot")
@@ -97,7 +97,9 @@ class Evolution:
         self._watcher.phase(batch, "snapshot")
         on_trial = self._take_snapshot(consolidating.LIVE)
         library = self._take_snapshot([ItemStatus.ACTIVE])
-        figures = figures_of(batch, episodes, made, (played, on_trial, library), self._done(), self._library)
+        snapshots = (played, on_trial, library)
+        seen = self._in_world()
+        figures = figures_of(batch, episodes, made, snapshots, self._done(), self._library, seen)
         self._journal.write(batch, "snapshot", cast("dict[str, Any]", figures))
         self._watcher.batch(figures)
 
@@ -174,12 +176,7 @@ class Evolution:
 
     def _in_world(self) -> list[Entry]:
         """Return what an agent of this run's space sees in its world; others may keep more in the same library."""
-        space, env_id = self._settings.space, self._settings.env_id
-        return [
-            entry
-            for entry in self._library.entries()
-            if sees(space, entry.space) and entry.env_id in ("", env_id)
-        ]
+        return visible(self._library.entries(), self._settings.space, self._settings.env_id)
 
     def _status(self, version: str) -> ItemStatus:
         return self._library.status_log(version)[-1].status

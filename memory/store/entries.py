@@ -38,3 +38,12 @@ def sees(space: str, other: str) -> bool:
     (True, False, True)
     """
     return other in ("", space) or space.startswith(f"{other}/")
+
+
+def visible(entries: Iterable[Entry], space: str, env_id: str = "") -> list[Entry]:
+    """Return what an agent in a space sees while it is in a world; of all worlds where none is named."""
+    return [
+        entry
+        for entry in entries
+        if sees(space, entry.space) and (not env_id or entry.env_id in ("", env_id))
+    ]

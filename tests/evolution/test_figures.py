@@ -39,7 +39,7 @@ def helps(store: MemoryStore, before: list[str], after: list[str]) -> float:
     batches: list[BatchFigures] = []
     for members in (before, after):
         sha = store.take_snapshot(members)
-        batches.append(figures_of(len(batches) + 1, [], [], (sha, sha, sha), batches, store))
+        batches.append(figures_of(len(batches) + 1, [], [], (sha, sha, sha), batches, store, store.entries()))
     return batches[-1]["next_helps"]
 
 
@@ -107,6 +107,9 @@ def test_of_a_shared_library_only_what_is_its_own_is_judged_and_only_what_agents
             foreign: ItemStatus.ACTIVE,
         }
         assert set(store.snapshot(figures["played"])) == {own, above}
+    assert {each["version"] for each in figures["items"]} >= {own, above}
+    assert foreign not in {each["version"] for each in figures["items"]}
+    assert figures["sizes"]["skill"]["active"] == 1, "of others' items none is counted"
 
 
 @pytest.mark.parametrize("settings", [EvolveSettings, AdaptSettings])

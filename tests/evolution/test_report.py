@@ -44,7 +44,9 @@ def test_the_page_needs_nothing_from_anywhere_and_shows_text_as_text(tmp_path: P
             active = [version] if status is ItemStatus.ACTIVE else []
             shots = (played, library.take_snapshot([version]), library.take_snapshot(active))
             episodes = [episode(f"e{number}-{place}", shown=(version,)) for place in range(3)]
-            batches.append(figures_of(number, episodes, [version], shots, batches, library))
+            batches.append(
+                figures_of(number, episodes, [version], shots, batches, library, library.entries())
+            )
         text = render(EvolveSettings(env_id=f"test/{NASTY}-v0", options={"o": NASTY}), batches, library)
     page = Page(text)
     assert page.tags.count("svg") == 4

@@ -48,7 +48,8 @@ class Gate:
     """Runs an item through the stages, the cheap ones first, up to the first that turns it away.
 
     What fails for a reason that is not the item's (`SandboxFault`, `InferenceFault`) is raised; then nothing is
-    written, and the item stays where it was. Only tasks of the split `select` are played.
+    written, and the item stays where it was. So it does where faults have left no episode of the replay to compare,
+    which the status log says. Only tasks of the split `select` are played.
     """
 
     def __init__(

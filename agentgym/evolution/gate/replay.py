@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,7 +20,7 @@ from agentgym.evaluation.report import Evaluation
 from agentgym.evaluation.runner import evaluate
 from agentgym.evolution.gate.report import Check, Standing
 from agentgym.memory.recall import Dressing, Recall, RecallSettings
-from agentgym.memory.store.entries import current
+from agentgym.memory.store.entries import current, visible
 from agentgym.memory.store.store import MemoryStore
 from agentgym.memory.tools.runner import ToolRunner
 from agentgym.memory.tools.toolbox import Toolbox
@@ -117,7 +118,7 @@ class Replay:
         """Return the verdict on a version of the store as a row of the gate; the figure is the difference."""
         found = await self.pair(item)
         if isinstance(found, str):
-            return Check(name, Standing.UNDECIDED, found)
+            return Check(name, Standing.FAULT, found)
         difference = found.comparison.difference
         reason = (
             f"{found.verdict.value}: {100 * difference.estimate:+.1f} points "
@@ -129,12 +130,12 @@ class Replay:
         return Check(name, standing, reason, difference.estimate, difference.pairs, details)
 
     async def pair(self, item: MemoryItem) -> Pairing | str:
-        """Play with an item and without it; returns why nothing can be said where no pair has a score."""
-        active = [
-            entry
-            for entry in current(self._store.entries(), [ItemStatus.ACTIVE])
-            if entry.version != item.version
-        ]
+        """Play with an item and without it; where no pair has a score on both sides, return what was lost instead.
+
+        That is no evidence on the item; whatever failed, it is played again when the item is tried again.
+        """
+        seen = visible(self._store.entries(), self._recall.space, item.env_id)
+        active = [entry for entry in current(seen, [ItemStatus.ACTIVE]) if entry.version != item.version]
         without = [entry.version for entry in active]
         replaced = {
             link.version
@@ -156,12 +157,13 @@ class Replay:
         if base not in self._played:
             self._played[base] = await self._play(base)
         after = await self._play(self._store.take_snapshot([*others, item.version]), note)
-        if not self._played[base].scored or not after.scored:
-            lost = {**self._played[base].lost, **after.lost}
-            return (
-                f"no pair of episodes has a score: {', '.join(f'{n} x {kind}' for kind, n in lost.items())}"
-            )
-        comparison = compare(self._played[base], after)
+        before = self._played[base]
+        if not _scored(before) & _scored(after):
+            del self._played[base]
+            lost = Counter(before.lost) + Counter(after.lost)
+            told = ", ".join(f"{n} x {kind}" for kind, n in sorted(lost.items()))
+            return f"no pair of episodes has a score on both sides: {told}"
+        comparison = compare(before, after)
         return Pairing(comparison, shown, judged(comparison, shown, self.settings.margin))
 
     async def _play(
@@ -183,6 +185,11 @@ class Replay:
             rules=self._rules,
             on_progress=note,
         )
+
+
+def _scored(evaluation: Evaluation) -> set[tuple[str, int]]:
+    """Return which tasks and samples have a score."""
+    return {(result.task_key, result.sample) for result in evaluation.scored}
 
 
 def judged(comparison: Comparison, shown: int, margin: float) -> Verdict:

@@ -22,6 +22,8 @@ class Standing(StrEnum):
     """It was run, and its evidence is not enough for either."""
     NOT_APPLICABLE = "does not apply"
     """There is nothing of the sort in an item of this kind."""
+    FAULT = "fault"
+    """It was run, and something other than the item failed: nothing is known of the item."""
     NOT_RUN = "not run"
     """An earlier stage failed, or what it needs was not given."""
 
@@ -49,7 +51,7 @@ class Check:
     @property
     def ran(self) -> bool:
         """Whether there is anything that it found."""
-        return self.standing not in (Standing.NOT_APPLICABLE, Standing.NOT_RUN)
+        return self.standing in (Standing.PASSED, Standing.FAILED, Standing.UNDECIDED)
 
     def to_data(self) -> dict[str, Any]:
         """Return the row as JSON data."""
@@ -76,7 +78,12 @@ class GateReport:
     @property
     def failed(self) -> Check | None:
         """The stage that turned the item away; None: none did."""
-        return next((check for check in self.checks if check.standing is Standing.FAILED), None)
+        return self._first(Standing.FAILED)
+
+    @property
+    def fault(self) -> Check | None:
+        """The stage that could not be brought to an end, for no reason of the item's; None: none."""
+        return self._first(Standing.FAULT)
 
     @property
     def passed(self) -> bool:
@@ -86,18 +93,20 @@ class GateReport:
     @property
     def open(self) -> tuple[Check, ...]:
         """The stages that apply, have not failed and have not passed."""
-        return tuple(
-            check for check in self.checks if check.standing in (Standing.UNDECIDED, Standing.NOT_RUN)
-        )
+        settled = (Standing.PASSED, Standing.FAILED, Standing.NOT_APPLICABLE)
+        return tuple(check for check in self.checks if check.standing not in settled)
 
     def status(self, before: ItemStatus) -> ItemStatus:
         """Return where an item stands after the gate.
 
-        Active where it passed. Where a stage failed: quarantined if that was the scan or the lineage, else retired. Where it is
-        undecided an item in use stays in use, and any other is a shadow: shown now and then to find out.
+        Active where it passed. Where a stage failed: quarantined if that was the scan or the lineage, else retired. Where
+        something else failed it stays what it was, to be tried again. Where it is undecided an item in use stays in use,
+        and any other is a shadow: shown now and then to find out.
         """
         if self.failed is not None:
             return ItemStatus.QUARANTINED if self.failed.name in SUSPECT else ItemStatus.RETIRED
+        if self.fault is not None:
+            return before
         return ItemStatus.ACTIVE if self.passed or before is ItemStatus.ACTIVE else ItemStatus.SHADOW
 
     @property
@@ -105,8 +114,13 @@ class GateReport:
         """What was found, in one line for a status log."""
         if self.failed is not None:
             return f"{self.failed.name}: {self.failed.reason}"
+        if self.fault is not None:
+            return f"{self.fault.name} came to nothing, by no fault of the item: {self.fault.reason}"
         told = [f"{check.name} {check.standing.value} ({check.reason})" for check in self.checks if check.ran]
         return "; ".join([*told, *(f"{check.name} not run" for check in self.open if not check.ran)])
+
+    def _first(self, standing: Standing) -> Check | None:
+        return next((check for check in self.checks if check.standing is standing), None)
 
     def to_data(self) -> dict[str, Any]:
         """Return the report as JSON data."""

@@ -15,6 +15,7 @@ _COLOURS = {
     Standing.FAILED: "red",
     Standing.UNDECIDED: "yellow",
     Standing.NOT_APPLICABLE: "dim",
+    Standing.FAULT: "magenta",
     Standing.NOT_RUN: "dim",
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agentgym.agents.chat import ChatAgent
+from agentgym.core.env import StepResult
 from agentgym.core.errors import UsageError
 from agentgym.core.memory import ItemKind, ItemStatus, Link, Memory, MemoryItem, Provenance, Relation
 from agentgym.core.task import Split
@@ -22,6 +23,7 @@ from agentgym.memory.retrieval.openai_embedder import OpenAIEmbedder
 from agentgym.memory.store.evidence import EvidenceLog
 from agentgym.memory.store.store import MemoryStore
 from agentgym.memory.store.tables import CheckRow, ExposureRow, OutcomeRow
+from agentgym.rollout.rules import Rules
 from tests.agents.boxes import Spec, TextBoxes
 from tests.evolution.gate.tools import PATIENT
 from tests.evolution.gate.worlds import HARMS, HELPS, IDLE, LESS, SPEC, advice, believer, reckoning, replay
@@ -124,6 +126,36 @@ def test_it_is_found_in_the_replay_by_what_the_run_finds_items_by(store: MemoryS
             found = asyncio.run(played.pair(store.get(version)))
             assert isinstance(found, Pairing)
             assert found.shown == shown
+
+
+def test_where_faults_leave_nothing_to_compare_it_stays_a_candidate_and_is_tried_again(
+    store: MemoryStore,
+) -> None:
+    """With the item and without it other tasks are lost, so that no pair is whole; then the world is mended."""
+    broken, plays = True, 0
+
+    class Fragile(TextBoxes):
+        def step(self, action: Any) -> StepResult:
+            if broken and self.task.seed % 2 == plays % 2:
+                raise RuntimeError("the lid is stuck")
+            return super().step(action)
+
+    def make_agent(memory: Memory) -> ChatAgent:
+        nonlocal plays
+        plays += 1
+        return believer(memory)
+
+    settings = ReplaySettings(tasks=12, max_turns=8)
+    fragile = Replay(store, Spec(Fragile), make_agent, settings, rules=Rules(retries=0))
+    version = store.put(advice(HELPS))
+    admission = asyncio.run(Gate(store, replay=fragile).admit(version))
+    assert (admission.before, admission.after) == (ItemStatus.CANDIDATE, ItemStatus.CANDIDATE)
+    assert standings(admission)["replay"] is Standing.FAULT
+    told = "replay came to nothing, by no fault of the item: no pair of episodes has a score on both sides"
+    assert store.status_log(version)[-1].reason == f"{told}: 12 x env_error"
+    assert not EvidenceLog(store).rows(CheckRow, sha=version, check="replay")
+    broken = False
+    assert asyncio.run(Gate(store, replay=fragile).admit(version)).after is ItemStatus.ACTIVE
 
 
 def test_another_version_is_compared_with_the_one_in_use(store: MemoryStore) -> None:
