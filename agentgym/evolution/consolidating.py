@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from agentgym.agents.follower.procedure import Procedure, read_procedures
+from agentgym.agents.follower.procedure import TASKS, WHEN, Procedure, read_procedures, read_prose
 from agentgym.core.memory import (
     ItemKind,
     ItemOrigin,
@@ -20,6 +20,7 @@ from agentgym.core.memory import (
     Relation,
 )
 from agentgym.evolution.proposing import Proposal
+from agentgym.memory.skills.document import MAX_DESCRIPTION
 from agentgym.memory.store.entries import Entry
 from agentgym.memory.store.store import MemoryStore
 
@@ -39,7 +40,7 @@ def merges(store: MemoryStore, space: str, env_id: str) -> list[Proposal]:
     """Return, for every skill of which two versions in use come from different runs, one that has what both have.
 
     Two that evolve one library write the same skill from different episodes. Where both have a procedure for the
-    same wish, that of the later version stays.
+    same wish, or a file of the same name, that of the later version stays; what they say besides is kept from both.
     """
     found: list[Proposal] = []
     for entries in _by_item(_live(store, space, env_id)).values():
@@ -64,7 +65,7 @@ def retirements(store: MemoryStore, space: str, env_id: str) -> list[Retirement]
     """Return the versions in use that have nothing to say which another one does not say.
 
     A version goes when a later one of its item is active, and an item when an older one of its kind reads the same, or
-    when an active skill holds every procedure that it has. Of two that hold the same the older one stays: more is known
+    when an active skill holds every procedure and every paragraph that it has. Of two that hold the same the older one stays: more is known
     of it.
     """
     entries = _live(store, space, env_id)
@@ -94,7 +95,8 @@ def _says_it_too(entry: Entry, item: MemoryItem, other: Entry, that: MemoryItem,
     if older and _plain(item.body) == _plain(that.body):
         return "reads the same as"
     own, theirs = _lines(item), _lines(that)
-    covered = own and own <= theirs and (own < theirs or older)
+    said = _paragraphs(item) <= _paragraphs(that)
+    covered = own and own <= theirs and said and (own < theirs or older)
     return "holds nothing that is not in" if covered and other.status is ItemStatus.ACTIVE else ""
 
 
@@ -118,7 +120,7 @@ def _runs(provenance: Provenance) -> set[str]:
 
 
 def _merged(items: Sequence[MemoryItem]) -> MemoryItem | None:
-    """Return the last item with the procedures of the earlier ones besides; None where there are none to add."""
+    """Return the last item with what else the earlier ones have; None where none has a procedure."""
     by_trigger: dict[str, Procedure] = {}
     for item in items:
         for procedure in read_procedures(item.body):
@@ -133,16 +135,26 @@ def _merged(items: Sequence[MemoryItem]) -> MemoryItem | None:
     ]
     if not whole:
         return None
-    return skill_of(items[-1], whole)
+    triggers = [str(trigger) for procedure in whole for trigger in procedure.triggers]
+    described = _unlike(item.key_text.partition(TASKS)[0].strip() for item in reversed(items))
+    prose = _unlike(paragraph for item in reversed(items) for paragraph in read_prose(item.body))
+    # A wish without steps would be taken for one of the procedure that comes after it.
+    after = [paragraph for paragraph in prose if WHEN in paragraph]
+    before = [paragraph for paragraph in prose if WHEN not in paragraph]
+    return replace(
+        items[-1],
+        key_text="\n".join([*described, TASKS, *triggers])[:MAX_DESCRIPTION],
+        body="\n\n".join([*before, *map(str, whole), *after]),
+        files={path: data for item in items for path, data in item.files.items()},
+    )
 
 
-def skill_of(like: MemoryItem, procedures: Sequence[Procedure]) -> MemoryItem:
-    """Return a version of a skill with these procedures."""
-    from agentgym.memory.skills.document import MAX_DESCRIPTION
-
-    triggers = [str(trigger) for procedure in procedures for trigger in procedure.triggers]
-    description = "\n".join(["For tasks such as:", *triggers])[:MAX_DESCRIPTION]
-    return replace(like, key_text=description, body="\n\n".join(map(str, procedures)))
+def _unlike(texts: Iterable[str]) -> list[str]:
+    """Return each text once that is not empty, as it is first written."""
+    found: dict[str, str] = {}
+    for text in filter(None, texts):
+        found.setdefault(_plain(text), text)
+    return list(found.values())
 
 
 def _together(known: Sequence[Provenance], others: Sequence[MemoryItem], last: MemoryItem) -> Provenance:
@@ -158,6 +170,11 @@ def _lines(item: MemoryItem) -> set[tuple[str, tuple[str, ...]]]:
         for procedure in read_procedures(item.body)
         for trigger in procedure.triggers
     }
+
+
+def _paragraphs(item: MemoryItem) -> set[str]:
+    """Return what an item says besides its procedures."""
+    return set(map(_plain, read_prose(item.body)))
 
 
 def _plain(text: str) -> str:

@@ -20,6 +20,8 @@ from html import unescape
 
 WHEN = "When the task reads: "
 STEPS = "Steps:"
+TASKS = "For tasks such as:"
+"""Stands in the description of a skill before the triggers of its procedures."""
 ANY, OTHER = "any ", "other "
 
 _TERM = re.compile(r"\{([A-Za-z][\w -]*)\}")
@@ -115,18 +117,42 @@ def read_procedures(text: str) -> list[Procedure]:
     >>> [str(step) for step in read_procedures("When the task reads: sit on {x}\\nSteps:\\n1. sit {x}\\n")[0].steps]
     ['sit {x}']
     """
+    return _read(text)[0]
+
+
+def read_prose(text: str) -> list[str]:
+    """Return the paragraphs of a text that are no part of a procedure, as they are written.
+
+    >>> read_prose("Chairs are by the table.\\nWhen the task reads: sit on {x}\\nSteps:\\n1. sit {x}\\n\\nRest.")
+    ['Chairs are by the table.', 'Rest.']
+    """
+    return _read(text)[1]
+
+
+def _read(text: str) -> tuple[list[Procedure], list[str]]:
+    """Return the procedures of a text, and its other paragraphs."""
     found: list[Procedure] = []
-    triggers: list[Template] = []
+    others: list[str] = []
+    triggers: list[int] = []
+    """Where they stand in `others`, until a step comes after them."""
     steps: list[Step] = []
     for line in [*text.splitlines(), WHEN]:
         if line.startswith(WHEN):
             if steps:
-                found.append(Procedure(tuple(triggers), tuple(steps)))
+                wishes = [unescape(others[place].removeprefix(WHEN)) for place in triggers]
+                found.append(Procedure(tuple(map(Template.parse, wishes)), tuple(steps)))
+                for place in triggers:
+                    others[place] = ""
                 triggers, steps = [], []
-            triggers.append(Template.parse(unescape(line.removeprefix(WHEN))))
+            triggers.append(len(others))
+            others.append(line)
         elif triggers and (step := read_step(unescape(line))) is not None:
             steps.append(step)
-    return found
+            others.append("")
+        else:
+            others.append("" if triggers and line.strip() == STEPS else line)
+    paragraphs = re.split(r"\n\s*\n", "\n".join(others[:-1]))
+    return found, [part.strip("\n") for part in paragraphs if part.strip()]
 
 
 def read_step(line: str) -> Step | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agentgym.agents.follower.procedure import TASKS
 from agentgym.core.memory import (
     ItemKind,
     ItemOrigin,
@@ -79,6 +80,15 @@ def test_a_skill_whose_procedures_another_one_has_goes(store: MemoryStore) -> No
     assert gone(store) == {small: large}
 
 
+def test_a_skill_that_says_something_besides_stays(store: MemoryStore) -> None:
+    steps = procedure("walk {x}", "go to {x}")
+    said = put(store, "walk", f"Doors open inwards.\n\n{steps}")
+    put(store, "travel", procedure("walk {x}", "go to {x}", "visit {x}"))
+    assert gone(store) == {}
+    large = put(store, "tour", f"doors open  inwards.\n{procedure('walk {x}', 'go to {x}', 'see {x}')}")
+    assert gone(store) == {said: large}
+
+
 def test_one_on_trial_is_no_reason_to_retire_an_active_one(store: MemoryStore) -> None:
     put(store, "walk", procedure("walk {x}", "go to {x}"))
     put(store, "travel", procedure("walk {x}", "go to {x}", "visit {x}"), status=ItemStatus.SHADOW)
@@ -103,6 +113,34 @@ def test_what_two_runs_have_written_under_one_name_becomes_one_version(store: Me
     store.set_status(merged, ItemStatus.ACTIVE, reason="test")
     assert merges(store, "", ENV) == [], "once is enough"
     assert gone(store) == {mine: merged, theirs: merged}
+
+
+def test_a_merged_skill_keeps_what_both_say_besides_their_procedures(store: MemoryStore) -> None:
+    def told(*parts: str) -> str:
+        return "\n\n".join(parts)
+
+    go, see, ride = (procedure(f"{verb} {{x}}", f"{verb} to {{x}}") for verb in ("go", "see", "ride"))
+    put(store, "walk", told("Doors open inwards.", go, "Mind the\nstep.", see), run="one")
+    open_end = "When the task reads: fly to {x}\nWings are needed."
+    put(store, "walk", told(ride, "mind  the step.", open_end), run="other")
+    ((item, _),) = merges(store, "", ENV)
+    assert item.body == told("mind  the step.", "Doors open inwards.", go, ride, see, open_end)
+    assert item.key_text.splitlines() == ["for tasks", TASKS, "go to {x}", "ride to {x}", "see to {x}"]
+
+
+def test_files_of_both_are_kept(store: MemoryStore) -> None:
+    for run, wish, files in (
+        ("one", "go to {x}", {"map.txt": b"old", "a.txt": b"a"}),
+        ("other", "see {x}", {"map.txt": b"new", "b.txt": b"b"}),
+    ):
+        item = MemoryItem(
+            ItemKind.SKILL, "walk", "for tasks", procedure("walk {x}", wish), env_id=ENV, files=files
+        )
+        sources = (Source(f"{run}/e", "task", Split.TRAIN),)
+        version = store.put(item, Provenance(ItemOrigin.EVOLVED, "test", sources))
+        store.set_status(version, ItemStatus.ACTIVE, reason="test")
+    ((merged, _),) = merges(store, "", ENV)
+    assert dict(merged.files) == {"map.txt": b"new", "a.txt": b"a", "b.txt": b"b"}
 
 
 def test_where_two_runs_differ_the_later_one_is_believed_and_one_run_is_not_merged(

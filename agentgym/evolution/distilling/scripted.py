@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from agentgym.agents.follower.procedure import Procedure
+from agentgym.agents.follower.procedure import TASKS, Procedure
 from agentgym.core.env import AgentEnv
 from agentgym.core.memory import (
     ItemKind,
@@ -120,7 +120,7 @@ def _skill(name: str, written: Sequence[Written], space: str) -> Proposal:
     item = MemoryItem(
         ItemKind.SKILL,
         name,
-        "\n".join(["For tasks such as:", *triggers])[:MAX_DESCRIPTION],
+        "\n".join([TASKS, *triggers])[:MAX_DESCRIPTION],
         "\n\n".join(map(str, procedures)),
         space=space,
         env_id=written[0].lessons[0].env_id,
