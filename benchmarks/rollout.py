@@ -2,12 +2,15 @@
 
     python -m benchmarks.rollout            about a minute
     python -m benchmarks.rollout --full     longer, and steadier
+    python -m benchmarks.rollout --parts a --tokens 64    answers as long as a thought and a command
 
 Four parts, each against its goal; fails where one is missed.
 
 (a) A small model plays with 64 episodes in flight in an environment that sleeps 10 to 500 ms before each answer,
     log-normal. Sampled tokens per second against those of the engine alone (the same conversations, answered at
     once), and against a loop in lock-step: all answers, then all environments at once, waiting for the slowest.
+    The engine alone always has 64 answers to batch; in the harness some of the 64 episodes wait for their worlds. The
+    shorter an answer takes beside a step of the world, the more do.
 (b) 64 environments that sleep d seconds, with a policy that answers at once: time for a round of turns, over d.
 (c) CPU time for a turn with a policy and an environment that answer at once: agent, rendering, tokenising, record.
 (d) Memory for each episode that waits for its policy at its tenth turn, and how many would fit into 4 GB.
@@ -25,7 +28,7 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -41,18 +44,17 @@ from agentgym.core.agent import EpisodeStart
 from agentgym.core.env import AgentEnv, Stepping
 from agentgym.core.policy import Completion, GenerationRequest, Sampling
 from agentgym.policies.local import LocalPolicy
-from agentgym.policies.models import ModelConfig, make_model
+from agentgym.policies.models import make_model
 from agentgym.policies.tokenizer import train_tokenizer
 from agentgym.rollout.collect import EpisodePlan, collect
 from agentgym.rollout.rules import Rules
 from agentgym.training.demonstrations import RecitingPolicy
-from benchmarks.generation import household_observations
+from benchmarks.generation import SIZES, household_observations
 from benchmarks.talking import CONSTANT_S, Talking, constant, heavy_tailed, task_of
 
 IN_FLIGHT = 64
 GIGABYTE = 1 << 30
 ANSWER = "go to fridge 1"
-SIZES = ModelConfig(hidden_size=256, layers=4, heads=8, kv_heads=4, head_dim=32, mlp_size=1024)
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,13 @@ class Scale:
 
     episodes: int
     turns: int
-    tokens: int
     repeats: int
+    tokens: int = 16
+    model: str = "5m"
 
 
-SHORT = Scale(episodes=128, turns=4, tokens=16, repeats=2)
-FULL = Scale(episodes=512, turns=8, tokens=16, repeats=4)
+SHORT = Scale(episodes=128, turns=4, repeats=2)
+FULL = Scale(episodes=512, turns=8, repeats=4)
 
 
 class Goal(NamedTuple):
@@ -191,7 +194,7 @@ async def in_lock_step(agent: ChatAgent, env: Talking, episodes: int, turns: int
 
 def throughput(scale: Scale, told: Sequence[Sequence[str]], tokenizer: PreTrainedTokenizerBase) -> list[Goal]:
     """(a) Tokens per second against the engine alone, and the loop in lock-step beside it."""
-    model = make_model(SIZES, tokenizer, seed=0, device="cpu").eval()
+    model = make_model(SIZES[scale.model], tokenizer, seed=0, device="cpu").eval()
     sampling = Sampling(max_tokens=scale.tokens)
     env = Talking(told, heavy_tailed)
     make_env = partial(Talking, told, heavy_tailed)
@@ -223,7 +226,7 @@ def throughput(scale: Scale, told: Sequence[Sequence[str]], tokenizer: PreTraine
 def rounds(scale: Scale, told: Sequence[Sequence[str]], tokenizer: PreTrainedTokenizerBase) -> list[Goal]:
     """(b) Time between two decisions of an episode, in the median of the episodes, over the latency."""
     make_env = partial(Talking, told, constant)
-    turns = 12 if scale is SHORT else 42
+    turns = 12 if scale.episodes == SHORT.episodes else 42
     goals: list[Goal] = []
     for stepping, kind in ((Stepping.THREAD, "threads"), (Stepping.PROCESS, "processes")):
         found: list[float] = []
@@ -263,7 +266,7 @@ def overhead(scale: Scale, told: Sequence[Sequence[str]], agent: ChatAgent) -> l
     return [Goal("(c) CPU for a turn, all but the policy and the environment", min(found), "ms", 0.1)]
 
 
-def memory(tokenizer: PreTrainedTokenizerBase) -> list[Goal]:
+def memory(scale: Scale, tokenizer: PreTrainedTokenizerBase) -> list[Goal]:
     """(d) Resident memory for each episode that waits, worlds of the household included; printed, without a goal."""
     for stepping, count in ((Stepping.INLINE, 1024), (Stepping.THREAD, 512), (Stepping.PROCESS, 64)):
         agent = ChatAgent(Waiting(tokenizer, 10))
@@ -276,7 +279,8 @@ def memory(tokenizer: PreTrainedTokenizerBase) -> list[Goal]:
             f"    {stepping.value:<8} {each / 1024:>8,.0f} KiB for each waiting episode, "
             f"{GIGABYTE * 4 / each:>10,.0f} in 4 GB"
         )
-    cached = 2 * SIZES.layers * SIZES.kv_heads * SIZES.head_dim * 4 * 1000
+    shape = SIZES[scale.model]
+    cached = 2 * shape.layers * shape.kv_heads * shape.head_dim * 4 * 1000
     print(
         f"    Besides, keys and values of the model in (a): {cached / 1024:,.0f} KiB for 1,000 tokens of context."
     )
@@ -334,14 +338,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--full", action="store_true", help="more episodes, more repeats")
     parser.add_argument("--parts", default="abcd", help="which parts, such as bc")
+    parser.add_argument("--tokens", type=int, default=16, help="tokens of an answer in (a)")
+    parser.add_argument("--model", choices=list(SIZES), default="5m", help="the model in (a)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    scale = FULL if options.full else SHORT
+    scale = replace(FULL if options.full else SHORT, tokens=options.tokens, model=options.model)
     told = household_observations(IN_FLIGHT, 10)
     tokenizer = train_tokenizer([text for episode in told for text in episode], 1024)
     agent = ChatAgent(Instant(tokenizer))
     parts: dict[str, Callable[[], list[Goal]]] = {
-        "d": lambda: memory(tokenizer),
+        "d": lambda: memory(scale, tokenizer),
         "a": lambda: throughput(scale, told, tokenizer),
         "b": lambda: rounds(scale, told, tokenizer),
         "c": lambda: overhead(scale, told, agent),
