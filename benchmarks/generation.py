@@ -5,6 +5,9 @@
     python -m benchmarks.generation --part turns --episodes 64
     python -m benchmarks.generation --part memory
 
+    vLLM's CPU build beside them, one model in one type of numbers at a time (make .venv-vllm/ready):
+    .venv-vllm/bin/python -m benchmarks.generation --part answers --vllm --models 5m --dtypes float32
+
 Answers: prompts of one length, sampled, with log-probabilities on our side and none on the other; each prompt answered
 once, or by a group of rollouts, as in training, for which our side computes it once. Turns: the
 same conversations, with observations of real household episodes, are continued greedily by `LocalPolicy`,
@@ -39,9 +42,11 @@ from agentgym.policies.models import ModelConfig, make_model
 from agentgym.policies.packed import OpenForward, open_forward
 from agentgym.policies.rendering import ChatRenderer
 from agentgym.policies.tokenizer import train_tokenizer
+from benchmarks.peers.vllm_answers import open_vllm, vllm_answers
 
 SYSTEM = Message("system", "You act in a text world. Answer with one command.")
 VOCABULARY = 4096
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SIZES = {
     "1m": ModelConfig(),
     "5m": ModelConfig(hidden_size=256, layers=4, heads=8, kv_heads=4, head_dim=32, mlp_size=1024),
@@ -124,36 +129,39 @@ def their_answers(model: PreTrainedModel, prompts: list[list[int]], tokens: int)
 
 
 def compare_answers(options: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) -> None:
-    print(f"\nAnswers: prompts of {options.prompt} tokens, {options.tokens} new ones; tokens per CPU second")
     print(
-        "model  dtype     batch  group     ours  generate  times (by wall)"
-        + "  deterministic" * options.deterministic
+        f"\nAnswers: prompts of {options.prompt} tokens, {options.tokens} new ones; tokens per CPU second, and"
     )
-    for name in options.models:
-        for dtype in (torch.float32, torch.bfloat16):
-            model = make(name, tokenizer, dtype)
-            opened = open_forward(model, 2048)
-            for batch, group in product(options.batches, options.groups):
-                if batch % group:
-                    continue
-                rng = np.random.default_rng(1)
-                different: Any = rng.integers(0, VOCABULARY, (batch // group, options.prompt)).tolist()
-                prompts = [prompt for prompt in different for _ in range(group)]
-                sides = [
-                    our_answers(opened, prompts, options.tokens),
-                    their_answers(model, prompts, options.tokens),
-                ]
-                if options.deterministic:
-                    sides.append(our_answers(opened, prompts, options.tokens, deterministic=True))
-                ours, theirs, *exact = interleaved(sides, options.repeats)
-                count = batch * options.tokens
-                print(
-                    f"{name:5}  {str(dtype)[6:]:8}  {batch:5}  {group:5}  {count / ours.cpu:7,.0f}"
-                    f"  {count / theirs.cpu:8,.0f}"
-                    f"  {theirs.cpu / ours.cpu:5.2f} ({theirs.wall / ours.wall:5.2f})"
-                    + "".join(f"  {each.cpu / ours.cpu:5.1f} times the time" for each in exact),
-                    flush=True,
-                )
+    print("how many times as many of ours (by the clock)")
+    print("model  dtype     batch  group     ours  others")
+    for name, dtype in product(options.models, map(DTYPES.__getitem__, options.dtypes)):
+        model = make(name, tokenizer, dtype)
+        opened = open_forward(model, 2048)
+        llm = open_vllm(model, dtype) if options.vllm else None
+        for batch, group in product(options.batches, options.groups):
+            if batch % group:
+                continue
+            rng = np.random.default_rng(1)
+            different: Any = rng.integers(0, VOCABULARY, (batch // group, options.prompt)).tolist()
+            prompts = [prompt for prompt in different for _ in range(group)]
+            sides = {
+                "ours": our_answers(opened, prompts, options.tokens),
+                "generate": their_answers(model, prompts, options.tokens),
+            }
+            if llm is not None:
+                sides["vllm"] = vllm_answers(llm, prompts, options.tokens)
+            if options.deterministic:
+                sides["deterministic"] = our_answers(opened, prompts, options.tokens, deterministic=True)
+            ours, *others = interleaved(list(sides.values()), options.repeats)
+            count = batch * options.tokens
+            print(
+                f"{name:5}  {str(dtype)[6:]:8}  {batch:5}  {group:5}  {count / ours.cpu:7,.0f}"
+                + "".join(
+                    f"  {side} {count / spent.cpu:,.0f}: {spent.cpu / ours.cpu:.2f} ({spent.wall / ours.wall:.2f})"
+                    for side, spent in zip(list(sides)[1:], others, strict=True)
+                ),
+                flush=True,
+            )
 
 
 @dataclass
@@ -305,6 +313,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--part", choices=["all", "answers", "turns", "memory"], default="all")
     parser.add_argument("--models", nargs="+", choices=list(SIZES), default=["5m", "27m"])
+    parser.add_argument("--dtypes", nargs="+", choices=list(DTYPES), default=list(DTYPES))
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 32])
     parser.add_argument("--groups", nargs="+", type=int, default=[1, 8], help="answers to each prompt")
     parser.add_argument("--prompt", type=int, default=128)
@@ -314,6 +323,7 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--answer", type=int, default=8, help="most tokens of an agent's turn")
     parser.add_argument("--deterministic", action="store_true", help="measure that mode, too")
+    parser.add_argument("--vllm", action="store_true", help="measure vLLM, too")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
