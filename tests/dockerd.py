@@ -14,7 +14,7 @@ from agentgym.core.errors import UsageError
 from agentgym.sandboxes.daemon import connect
 
 _LOCKS = Path(tempfile.gettempdir())
-_PATIENCE_S = 60.0
+_PATIENCE_S = 120.0
 
 
 @contextmanager
@@ -24,9 +24,9 @@ def running() -> Generator[None]:
         daemon: subprocess.Popen[bytes] | None = None
         with (_LOCKS / "agentgym-tests-docker-start.lock").open("w") as start:
             fcntl.flock(start, fcntl.LOCK_EX)
+            fcntl.flock(use, fcntl.LOCK_SH)  # first: whoever is ending the last one is waited for
             if not answers():
                 daemon = started()
-            fcntl.flock(use, fcntl.LOCK_SH)
         try:
             yield
         finally:

@@ -213,7 +213,7 @@ def test_prices_are_two_numbers(text: str) -> None:
 
 
 def test_the_number_of_requests_under_way_is_bounded(api: ChatApi) -> None:
-    api.pause_s = 0.01
+    api.pause_s = 0.05
     ask(policy_of(api, concurrency=3), *(request(session=f"s{number}") for number in range(12)))
     assert len(api.chats) == 12
     assert 1 < api.most_under_way <= 3
