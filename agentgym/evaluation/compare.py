@@ -63,6 +63,11 @@ class Difference(Record):
         """Variance of a task's difference; None for a single task."""
         return None if self.standard_error is None else self.standard_error**2 * self.tasks
 
+    @property
+    def samples(self) -> float:
+        """Pairs of a task, on average."""
+        return self.pairs / self.tasks
+
 
 class Comparison(Record):
     """Two evaluations on the same tasks and seeds. The verdict is on all tasks; the parts explain it."""
@@ -104,8 +109,8 @@ class Comparison(Record):
     @property
     def detectable(self) -> float | None:
         """The difference that so many tasks like these find in four of five cases; None for a single task."""
-        spread = self.difference.spread
-        return None if spread is None else detectable_effect(spread, self.difference.tasks)
+        found = self.difference
+        return None if found.spread is None else detectable_effect(found.spread, found.tasks, found.samples)
 
     @property
     def tasks_to_tell(self) -> int | None:
@@ -116,7 +121,7 @@ class Comparison(Record):
         found = self.difference
         if found.spread is None or abs(found.estimate) < 1e-9:
             return None
-        return tasks_needed(abs(found.estimate), found.spread)
+        return tasks_needed(abs(found.estimate), found.spread, found.samples)
 
 
 def compare(before: Evaluation, after: Evaluation) -> Comparison:

@@ -10,20 +10,23 @@ is found with probability `power`, by a two-sided t test, from about
 
     K = (t(1 - alpha / 2; K - 1) + t(power; K - 1))^2 spread / d^2
 
-tasks on, Student's t in place of the normal for small K. Pure functions; rates and effects in [0, 1].
+tasks on, Student's t in place of the normal for small K. However little results varied where there was no effect, one of d
+changes at least the share d of the pairs, and fewer than six changed tasks never come to p < 0.05: no effect is found that
+changes so many too seldom. Pure functions; rates and effects in [0, 1].
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentgym.core.errors import UsageError
-from agentgym.core.quantiles import t_quantile
+from agentgym.core.quantiles import incomplete_beta, t_quantile
 from agentgym.evaluation.statistics import LEVEL
 
 POWER = 0.8
@@ -46,10 +49,12 @@ class Spread(NamedTuple):
         return self.between + self.within / samples
 
 
-def detectable_effect(spread: float, tasks: int, power: float = POWER, level: float = LEVEL) -> float:
+def detectable_effect(
+    spread: float, tasks: int, samples: float = 1, power: float = POWER, level: float = LEVEL
+) -> float:
     """Return the smallest difference that so many tasks find with probability `power`; at most 1.
 
-    `spread` is the variance of a task's mean difference. 1 for fewer than `LEAST_TASKS` tasks.
+    `spread` is the variance of a task's mean difference over so many samples. 1 for fewer than `LEAST_TASKS` tasks.
     """
     _check(power, level)
     if spread < 0 or tasks < 1:
@@ -57,11 +62,14 @@ def detectable_effect(spread: float, tasks: int, power: float = POWER, level: fl
     if tasks < LEAST_TASKS:
         return 1.0
     reach = t_quantile((1 + level) / 2, tasks - 1) + t_quantile(power, tasks - 1)
-    return min(1.0, reach * math.sqrt(spread / tasks))
+    changed = 1 - (1 - _share_to_change(tasks, power)) ** (1 / samples)
+    return min(1.0, max(reach * math.sqrt(spread / tasks), changed))
 
 
-def tasks_needed(effect: float, spread: float, power: float = POWER, level: float = LEVEL) -> int:
-    """Return the fewest tasks that find a difference of `effect` with probability `power`.
+def tasks_needed(
+    effect: float, spread: float, samples: float = 1, power: float = POWER, level: float = LEVEL
+) -> int:
+    """Return the fewest tasks that find a difference of `effect` with probability `power`; see `detectable_effect`.
 
     Raises `UsageError` unless 0 < effect <= 1.
     """
@@ -71,7 +79,7 @@ def tasks_needed(effect: float, spread: float, power: float = POWER, level: floa
         )
 
     def finds(tasks: int) -> bool:
-        return detectable_effect(spread, tasks, power, level) <= effect
+        return detectable_effect(spread, tasks, samples, power, level) <= effect
 
     high = LEAST_TASKS
     while not finds(high):
@@ -122,6 +130,20 @@ def spread_of_one(rates: Sequence[Sequence[float]]) -> Spread:
     """
     own = measured_spread(rates)
     return Spread(2 * own.between, 2 * own.within)
+
+
+@cache
+def _share_to_change(tasks: int, power: float) -> float:
+    """Return the probability with which each task has to change, so that `LEAST_TASKS` do with probability `power`.
+
+    By bisection of the binomial tail P(X >= m) = I(share; m, tasks - m + 1) (Abramowitz and Stegun, 26.5.24).
+    """
+    low, high = 0.0, 1.0
+    while high - low > 1e-12:
+        middle = (low + high) / 2
+        enough = incomplete_beta(middle, LEAST_TASKS, tasks - LEAST_TASKS + 1) >= power
+        low, high = (low, middle) if enough else (middle, high)
+    return high
 
 
 def _square_sum(values: NDArray[np.float64]) -> float:

@@ -86,9 +86,9 @@ def resolution(
         effect=effect,
         spread=found,
         assumed=spread is None,
-        detectable=detectable_effect(variance, tasks),
-        needed=tasks_needed(effect, variance),
-        others={size: detectable_effect(variance, size) for size in _SIZES},
+        detectable=detectable_effect(variance, tasks, samples),
+        needed=tasks_needed(effect, variance, samples),
+        others={size: detectable_effect(variance, size, samples) for size in _SIZES},
     )
 
 

@@ -143,7 +143,9 @@ def test_it_is_told_what_would_tell(make_evaluation: MakeEvaluation) -> None:
     assert found.detectable > 0.1
     assert found.tasks_to_tell > 20
     same = compare(before, before)
-    assert (same.tasks_to_tell, same.detectable) == (None, 0.0)
+    assert same.tasks_to_tell is None
+    assert same.detectable is not None
+    assert same.detectable > same.difference.high, "a task or two may change unseen"
     alone = compare(make_evaluation(["F"]), make_evaluation(["S"]))
     assert (alone.tasks_to_tell, alone.detectable) == (None, None)
 

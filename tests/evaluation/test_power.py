@@ -37,8 +37,19 @@ def exact_power(effect: float, spread: float, tasks: int) -> float:
 @pytest.mark.parametrize("tasks", [8, 20, 50, 200, 1000])
 @pytest.mark.parametrize("power", [0.8, 0.9])
 def test_the_detectable_effect_is_found_as_often_as_promised(tasks: int, power: float) -> None:
-    effect = detectable_effect(0.1, tasks, power)
+    effect = detectable_effect(0.1, tasks, samples=1000, power=power)
     assert exact_power(effect, 0.1, tasks) == pytest.approx(power, abs=0.02)
+
+
+@pytest.mark.parametrize("tasks", [6, 20, 82, 400, 2000])
+@pytest.mark.parametrize("samples", [1, 4])
+def test_results_that_never_differed_do_not_make_small_effects_visible(tasks: int, samples: int) -> None:
+    """Of the tasks whose pairs an effect changes with its probability, so many have to be told from chance."""
+    effect = detectable_effect(0.0, tasks, samples)
+    changed = np.arange(tasks + 1)
+    told = [sign_flip_p_value(np.ones(n)) < 0.05 if 0 < n < 10 else n > 0 for n in changed]
+    chance = cast(Any, stats).binom.pmf(changed, tasks, 1 - (1 - effect) ** samples)
+    assert float(np.sum(chance[told])) == pytest.approx(0.8, abs=1e-6)
 
 
 def test_many_tasks_need_what_the_normal_formula_says() -> None:
