@@ -37,7 +37,7 @@ def compare(
         print_json(found.to_data())
         return
     out = console()
-    out.print(comparison_table(found))
+    out.print(comparison_table(found, (before, after)))
     out.print(changed_tasks(found))
 
 

@@ -30,10 +30,13 @@ def boards_table(boards: Sequence[Board]) -> RenderableType:
     shown: list[RenderableType] = []
     for board in boards:
         table = Table(title=plain(board.title))
-        for heading in HEADINGS:
-            table.add_column(heading, justify="left" if heading in ("run", "agent") else "right")
-        for entry in board.entries:
-            table.add_row(*map(plain, cells(entry)))
+        rows = [cells(entry) for entry in board.entries]
+        filled = [place for place, _ in enumerate(HEADINGS) if any(row[place] for row in rows)]
+        for heading in (HEADINGS[place] for place in filled):
+            names = heading in ("run", "agent")  # long ones are broken, never cut
+            table.add_column(heading, justify="left" if names else "right", overflow="fold")
+        for row in rows:
+            table.add_row(*(plain(row[place]) for place in filled))
         shown += [table, Text(plain(board.conditions).plain, style="dim")]
     return Group(*shown)
 
@@ -52,8 +55,14 @@ def cells(entry: Entry) -> tuple[str, ...]:
         "" if passes is None else f"{passes.pass_hat_k.estimate:.1%} (k = {passes.k})",
         f"{rate.tasks}{missing}",
         f"{entry.tokens:.0f}",
-        "" if entry.beside_best is None else entry.beside_best.value,
+        _beside_best(entry),
     )
+
+
+def _beside_best(entry: Entry) -> str:
+    if not entry.paired:
+        return "not paired"
+    return "" if entry.beside_best is None else entry.beside_best.value
 
 
 def boards_page(boards: Sequence[Board]) -> str:

@@ -44,6 +44,8 @@ class Entry(Record):
     cost: float | None
     beside_best: Verdict | None
     """Against the first of the board; null for that one itself, and where the two have no pairs."""
+    paired: bool
+    """Whether it played tasks and seeds of the first of the board; true for that one itself."""
 
 
 class Board(Record):
@@ -53,6 +55,7 @@ class Board(Record):
     env_id: str
     split: str
     conditions: str
+    """What else is equal: the suite's version, limits, options, judge."""
     entries: tuple[Entry, ...]
 
 
@@ -73,16 +76,17 @@ def leaderboard(
     `env_id` and `split` keep to one world and split. A store that cannot be read, or is of another version, is left out,
     and `on_unreadable` told why. Raises `UsageError` where there is nothing to show.
     """
-    boards: dict[str, list[_Found]] = {}
+    boards: dict[tuple[str, str], list[_Found]] = {}
     for found in _evaluations(root, on_unreadable):
         evaluation = found.evaluation
         if evaluation.scored and env_id in (None, evaluation.env_id) and split in (None, evaluation.split):
-            boards.setdefault(_conditions(evaluation), []).append(found)
+            title = f"{evaluation.env_id}, {evaluation.split} tasks"
+            boards.setdefault((title, _conditions(evaluation)), []).append(found)
     if not boards:
         raise UsageError(
             f"No run in {root} has an evaluation to rank; play one with `agentgym eval`, or say with --runs where they are."
         )
-    return [_board(conditions, found) for conditions, found in sorted(boards.items())]
+    return [_board(*key, found) for key, found in sorted(boards.items(), key=lambda board: board[0])]
 
 
 def _evaluations(root: Path, on_unreadable: Callable[[str], None]) -> Iterator[_Found]:
@@ -106,19 +110,18 @@ def _kept(path: Path) -> list[_Found]:
 
 
 def _conditions(evaluation: Evaluation) -> str:
-    """Put into words what must be equal for two evaluations to be ranked."""
+    """Put into words what must be equal for two evaluations to be ranked, besides world and split."""
     limits = [f"at most {evaluation.max_turns} turns"]
     limits += [f"{evaluation.token_limit} tokens"] if evaluation.token_limit is not None else []
     limits += [f"{evaluation.time_limit:g} s"] if evaluation.time_limit is not None else []
-    options = json.dumps(evaluation.options, sort_keys=True) if evaluation.options else "none"
-    suite = (
-        f"{evaluation.env_id}, {evaluation.split} tasks (suite {evaluation.suite} {evaluation.suite_version})"
-    )
+    given = evaluation.options.items()
+    options = "; ".join(f"{name} = {json.dumps(value, sort_keys=True)}" for name, value in sorted(given))
+    suite = f"Suite {evaluation.suite} {evaluation.suite_version}"
     judged = f"; judged by {evaluation.scorer}" if evaluation.scorer else ""
-    return f"{suite}, {', '.join(limits)}; options: {options}{judged}"
+    return f"{suite}, {', '.join(limits)}; environment options: {options or 'none'}{judged}"
 
 
-def _board(conditions: str, found: list[_Found]) -> Board:
+def _board(title: str, conditions: str, found: list[_Found]) -> Board:
     rated = [(one, one.evaluation.rate()) for one in found]
     rated.sort(key=lambda each: -each[1].estimate)
     best = rated[0][0].evaluation
@@ -128,7 +131,7 @@ def _board(conditions: str, found: list[_Found]) -> Board:
             worse[above] += 1
             better[below] += 1
     return Board(
-        title=f"{best.env_id}, {best.split} tasks",
+        title=title,
         env_id=best.env_id,
         split=best.split.value,
         conditions=conditions,
@@ -149,6 +152,7 @@ def _is_better(one: _Found, rate: Rate, other: _Found, others_rate: Rate) -> boo
 def _entry(found: _Found, places: tuple[int, int], best: Evaluation | None) -> Entry:
     evaluation = found.evaluation
     k = evaluation.pass_ks[-1]
+    beside_best = None if best is None else _verdict(best, evaluation)
     return Entry(
         places=places,
         run=found.run,
@@ -161,7 +165,8 @@ def _entry(found: _Found, places: tuple[int, int], best: Evaluation | None) -> E
         missing=evaluation.missing,
         tokens=evaluation.mean_sampled_tokens,
         cost=evaluation.cost,
-        beside_best=None if best is None else _verdict(best, evaluation),
+        beside_best=beside_best,
+        paired=best is None or beside_best is not None,
     )
 
 

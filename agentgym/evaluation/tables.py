@@ -30,10 +30,14 @@ def evaluation_table(evaluation: Evaluation) -> RenderableType:
     return Group(*shown, *map(Text, _lines(evaluation)))
 
 
-def comparison_table(comparison: Comparison) -> RenderableType:
-    """Return the paired differences with 95 % intervals and p-values, and the verdict."""
+def comparison_table(comparison: Comparison, names: tuple[str, str] | None = None) -> RenderableType:
+    """Return the paired differences with 95 % intervals and p-values, and the verdict.
+
+    The two are called by `names`, or else by their agents.
+    """
+    before, after = names or (comparison.before, comparison.after)
     table = _table(
-        f"{comparison.before} -> {comparison.after}, same tasks and seeds",
+        f"{before} -> {after}, same tasks and seeds",
         ("difference", "95 % interval", "p", "tasks"),
     )
     table.add_row("all", *_difference(comparison.difference), style="bold", end_section=True)
@@ -100,8 +104,8 @@ def _lines(evaluation: Evaluation) -> Iterator[str]:
     yield f"per episode: {score}, {turns}, sampled tokens {evaluation.mean_sampled_tokens:.0f}"
     if (timing := evaluation.timing) is not None:
         yield (
-            f"seconds: {timing.episode_s:.3g} an episode, {timing.decision_s:.2g} a decision (95 % within "
-            f"{timing.slow_decision_s:.2g}), {timing.step_s:.2g} a step of the environment"
+            f"time: {duration(timing.episode_s)} an episode, {duration(timing.decision_s)} a decision (95 % within "
+            f"{duration(timing.slow_decision_s)}), {duration(timing.step_s)} a step of the environment"
         )
     if evaluation.cost is not None:
         yield f"cost: {evaluation.cost:.4f}, {evaluation.cost / len(evaluation.results):.5f} an episode"
@@ -121,6 +125,17 @@ def _resolution(comparison: Comparison) -> str:
     if comparison.tasks_to_tell is not None:
         return f"{found}; a difference as found would be told by {comparison.tasks_to_tell:,} tasks"
     return f"{found}; no difference was found"
+
+
+def duration(seconds: float) -> str:
+    """Return a time with two digits or more, in the unit that suits it.
+
+    >>> duration(125.0), duration(0.0314), duration(2.6e-05)
+    ('125 s', '31 ms', '26 µs')
+    """
+    unit, size = next(((u, s) for u, s in (("s", 1.0), ("ms", 1e-3)) if seconds >= s), ("µs", 1e-6))
+    amount = seconds / size
+    return f"{amount:,.0f} {unit}" if amount >= 9.95 else f"{amount:.1f} {unit}"
 
 
 def plain(text: str) -> Text:

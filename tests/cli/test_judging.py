@@ -27,7 +27,7 @@ def played(cli: Cli) -> Cli:
 def test_two_kept_evaluations_are_compared(played: Cli) -> None:
     done = played("compare", "bad", "good")
     assert (done.code, done.err) == (0, "")
-    assert "random -> oracle, same tasks and seeds" in done.out
+    assert "bad -> good, same tasks and seeds" in done.out
     assert "verdict: better" in done.out
     assert "fixed: 12 (heldout-seen-easy-place-0000" in done.out
     data = json.loads(played("compare", "runs/bad/evaluation.json", "runs/good", "--json").out)

@@ -87,6 +87,7 @@ def test_other_seeds_cannot_be_paired_and_say_so(
     keep("two", evaluation=evaluation.model_copy(update={"results": others}))
     (board,) = leaderboard(tmp_path)
     assert [entry.beside_best for entry in board.entries] == [None, None]
+    assert [cells(entry)[-1] for entry in board.entries] == ["", "not paired"]
     assert [entry.places for entry in board.entries] == [(1, 2), (1, 2)]
 
 
@@ -112,7 +113,7 @@ def test_names_are_text_on_the_page_and_in_the_terminal(
     boards = leaderboard(tmp_path)
     elements = Elements(boards_page(boards))
     assert "script" not in elements.tags
-    assert elements.text.count("<script>alert(1)</script>[bold]&") == 4
+    assert elements.text.count("<script>alert(1)</script>[bold]&") == 3
     assert {"table", "svg", "main"} <= set(elements.tags)
     console = Console(width=200)
     with console.capture() as capture:
