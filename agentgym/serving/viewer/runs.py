@@ -15,6 +15,8 @@ from sqlalchemy import Connection, select
 
 from agentgym.core.errors import AgentGymError, UnknownNameError
 from agentgym.core.trace import Outcome
+from agentgym.evaluation.rates import Rate
+from agentgym.evaluation.report import Evaluation
 from agentgym.serving.viewer.charts import CHARTS, Points
 from agentgym.serving.viewer.library import Library
 from agentgym.store.folders import STORE_FILE
@@ -81,6 +83,7 @@ class RunPage:
     charts: Sequence[str]
     """Those that have something to show."""
     evaluations: Sequence[Mapping[str, Any]]
+    """With the rates of their parts, where the run is nothing but evaluations."""
     failed: Sequence[Failed]
     """The last episodes that ended by an error."""
     retried: Sequence[str]
@@ -129,7 +132,7 @@ def run_page(library: Library, name: str, run_id: str) -> RunPage:
             outcomes=_by_outcome(connection, run_id),
             figures={name: (points[0][1], points[-1][1]) for name, points in sorted(metrics.items())},
             charts=[key for key, chart in CHARTS.items() if any(name in metrics for name in chart.names)],
-            evaluations=_evaluations(connection, run_id),
+            evaluations=_evaluations(connection, run_id, with_parts=not metrics),
             failed=_failed(connection, run_id),
             retried=[json.dumps(line) for line in _lines(folder / "failures.jsonl")][-_ERRORS:],
         )
@@ -216,16 +219,24 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield record
 
 
-def _evaluations(connection: Connection, run_id: str) -> list[Mapping[str, Any]]:
-    from agentgym.evaluation.report import Evaluation
-
+def _evaluations(connection: Connection, run_id: str, with_parts: bool) -> list[Mapping[str, Any]]:
     rows = select(_EVALUATIONS).where(_EVALUATIONS.c.run_id == run_id).order_by(_EVALUATIONS.c.id)
     found: list[Mapping[str, Any]] = []
     for row in connection.execute(rows).mappings():
         evaluation = Evaluation.from_json(row["result_json"], row["name"])
         rate = evaluation.rate() if evaluation.scored else None
-        found.append({"name": row["name"], "iteration": row["iteration"], "rate": rate, "of": evaluation})
+        parts = _parts(evaluation) if with_parts else []
+        about = {"name": row["name"], "iteration": row["iteration"], "rate": rate, "of": evaluation}
+        found.append({**about, "parts": parts})
     return found
+
+
+def _parts(evaluation: Evaluation) -> list[tuple[str, Rate]]:
+    """Return the rates by group, by kind of task and by difficulty."""
+    groups = [(name, evaluation.rate(group=name)) for name in evaluation.groups]
+    types = [(name, evaluation.rate(task_type=name)) for name in evaluation.task_types]
+    difficulties = [(name, evaluation.rate(difficulty=name)) for name in evaluation.difficulties]
+    return [*groups, *types, *difficulties]
 
 
 def _failed(connection: Connection, run_id: str) -> list[Failed]:

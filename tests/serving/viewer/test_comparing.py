@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,15 @@ from tests.serving.viewer.stand import episode, make_run, served, task, turn
 def make_evaluation(root: Path, name: str, solved: str) -> None:
     """Write an evaluation run over a task for each letter of `solved`, S where it was solved."""
     episodes = [
-        episode(f"{n}", [turn("see", "do", float(one == "S"))], outcome, task=task(f"task-{n}"))
+        episode(
+            f"{n}",
+            [turn("see", "do", float(one == "S"))],
+            outcome,
+            task=replace(task(f"task-{n}"), difficulty=hard),
+        )
         for n, one in enumerate(solved)
         for outcome in [Outcome.SUCCESS if one == "S" else Outcome.FAILURE]
+        for hard in ["hard" if n < 4 else "easy"]
     ]
     evaluation = Evaluation(
         env_id="test/Test-v0",
@@ -53,6 +60,21 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewer]:
     make_run(root, "training", [])
     with served(root) as viewer:
         yield viewer
+
+
+def test_the_page_of_an_evaluation_tells_what_came_of_it(tab: Tab, evaluated: Viewer) -> None:
+    page = tab.open(evaluated, "/runs/old/old")
+    tiles = page.locator("dl.figures > div").all_inner_texts()
+    assert [tile.split() for tile in tiles] == [
+        ["success", "25.0%", "5.2%", "to", "67.0%"],
+        ["tasks", "8", "8", "episodes"],
+        ["turns", "1", "an", "episode"],
+        ["tokens", "sampled", "2", "an", "episode"],
+        ["invalid", "actions", "0.0%", "of", "the", "turns"],
+        ["without", "a", "score", "0", "left", "out"],
+    ]
+    parts = [row.split() for row in page.locator("section.card tr.dim").all_inner_texts()]
+    assert [(part[0], part[1], part[-1]) for part in parts] == [("easy", "50.0%", "4"), ("hard", "0.0%", "4")]
 
 
 def test_two_evaluations_are_compared_task_by_task(tab: Tab, evaluated: Viewer) -> None:
