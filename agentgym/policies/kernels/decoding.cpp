@@ -130,14 +130,21 @@ template <int D> struct Known {
     constexpr operator int() const { return D; }
 };
 
+// Memory is read in stretches of a few pages, too short for the processor to foresee where the next one begins.
+template <typename T> inline void foresee(const T *row, int size) {
+    for (int i = 0; i < size; i += 64 / sizeof(T)) __builtin_prefetch(row + i);
+}
+
+// `next_keys` are read after this head.
 template <typename T, typename Size>
-void attend_head(const T *query, const T *keys, const T *values, T *out, int64_t length, float scale, Size size,
-                 float *asked, float *weights) {
+void attend_head(const T *query, const T *keys, const T *values, const T *next_keys, T *out, int64_t length,
+                 float scale, Size size, float *asked, float *weights) {
     for (int i = 0; i < size; i++) asked[i] = widened(query[i]) * scale;
     float most = -INFINITY;
     for (int64_t t = 0; t < length; t++) {
         float score = 0.0f;
         for (int i = 0; i < size; i++) score += asked[i] * widened(keys[t * size + i]);
+        foresee(values + t * size, size);
         weights[t] = score;
         most = score > most ? score : most;
     }
@@ -149,27 +156,29 @@ void attend_head(const T *query, const T *keys, const T *values, T *out, int64_t
     }
     float *const sum = asked;
     for (int i = 0; i < size; i++) sum[i] = 0.0f;
-    for (int64_t t = 0; t < length; t++)
+    for (int64_t t = 0; t < length; t++) {
+        foresee(next_keys + t * size, size);
         for (int i = 0; i < size; i++) sum[i] += weights[t] * widened(values[t * size + i]);
+    }
     for (int i = 0; i < size; i++) store(out + i, sum[i] / total);
 }
 
 template <typename T, typename Size>
 void attend_sized(const T *query, const T *keys, const T *values, T *out, Places places, int64_t tokens,
                   Heads heads, float scale, int threads, Size size) {
-    const int64_t groups = heads.query / heads.key;
+    const int64_t groups = heads.query / heads.key, all = tokens * heads.query;
+    const auto held = [&](int64_t head) {
+        return places.row(head / heads.query, head % heads.query / groups, heads.key) * size;
+    };
     const int64_t longest = *std::max_element(places.position, places.position + tokens) + 1;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         std::vector<float> asked(size), weights(longest);
-#pragma omp for collapse(2)
-        for (int64_t n = 0; n < tokens; n++) {
-            for (int64_t h = 0; h < heads.query; h++) {
-                const int64_t held = places.row(n, h / groups, heads.key) * size;
-                const int64_t own = (n * heads.query + h) * size;
-                attend_head(query + own, keys + held, values + held, out + own, places.position[n] + 1, scale,
-                            size, asked.data(), weights.data());
-            }
+#pragma omp for
+        for (int64_t head = 0; head < all; head++) {
+            const int64_t own = head * size, here = held(head), next = held(std::min(head + 1, all - 1));
+            attend_head(query + own, keys + here, values + here, keys + next, out + own,
+                        places.position[head / heads.query] + 1, scale, size, asked.data(), weights.data());
         }
     }
 }
