@@ -179,6 +179,7 @@ def load_evaluation(name: str, root: Path = Path("runs")) -> Evaluation:
 def _load(folder: Path, name: str, run: Path) -> Evaluation:
     names: Sequence[str] = [path.stem for path in sorted(folder.glob("*.json"))]
     if name not in names:
-        advice = f"Go on with it: `agentgym eval --resume {run}`." if folder == run else ""
+        unfinished = folder == run and RESULT not in names
+        advice = f"Go on with it: `agentgym eval --resume {run}`." if unfinished else ""
         raise UnknownNameError(f"evaluation of {run}", name, names, advice)
     return Evaluation.load(folder / f"{name}.json")
