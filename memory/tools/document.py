@@ -20,8 +20,9 @@ EXAMPLES = "agentgym/examples"
 CODE_FILE = "scripts/tool.py"
 """Defines `run(args)`, which takes the arguments as a dictionary and returns one."""
 TESTS_FOLDER = "tests/"
-"""Programs that end with an error where the tool does not do what it should; they import `tool`. Functions in them whose
-names begin with `test` are called."""
+"""Programs that end with an error where the tool does not do what it should. Functions in them whose names begin with
+`test` are called. They import the standard library and `tool`, whose functions take and return JSON there as
+everywhere; they run in another process than it."""
 
 
 class Example(NamedTuple):

@@ -30,7 +30,9 @@ TOOL_BOX = SandboxSpec(
 )
 """What a tool may use."""
 
-_DRIVER, _TESTER = Path(__file__).with_name("driver.py"), Path(__file__).with_name("tester.py")
+_DRIVER, _TESTER, _TESTED = (
+    Path(__file__).with_name(name) for name in ("driver.py", "tester.py", "tested.py")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,8 @@ class ToolRunner:
     async def test(self, item: MemoryItem, tests: Mapping[str, bytes] | None = None) -> dict[str, str]:
         """Run tests of a tool, its own unless given others, and return what went wrong with each; empty: nothing.
 
+        They run in a process that the tool's code is not in: it can fail them, and never pass them by itself.
+
         Tests are programs by path; each is run in a box of its own. It passes where it comes to its end without an
         error, and with it the functions in it whose names begin with `test`.
         """
@@ -112,8 +116,9 @@ class ToolRunner:
         """Run tests one after another in one box, up to the first that fails; return what went wrong."""
         spec_of(item)
         paths, mark = sorted(tests), secrets.token_hex(16)
-        argv = ["python3", "tester.py", *paths]
-        result = await self._run(item, argv, mark.encode(), {**tests, "tester.py": _TESTER.read_bytes()})
+        argv = ["python3", "-I", "tester.py", *paths]
+        more = {**tests, "tester.py": _TESTER.read_bytes(), "tested.py": _TESTED.read_bytes()}
+        result = await self._run(item, argv, mark.encode(), more)
         if result.ok and result.text == mark:
             return ""
         ended = "ended the process before it was tested." if result.ok else what_happened(result, self.spec)
