@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -101,3 +105,33 @@ def test_who_goes_on_is_left_in_peace(tmp_path: Path) -> None:
     _, told = watched(tmp_path, "raises", Stepping.THREAD)
     assert told == []
     assert list(tmp_path.iterdir()) == []
+
+
+STANDING_STILL = """
+import os, signal, sys, time
+from pathlib import Path
+from agentgym.core.env import Stepping
+from tests.rollout import test_watchdog
+from tests.rollout.worlds import Counting
+
+class StandsStill(Counting):
+    def step(self, action):
+        if self._turn == 2 and self.task.id == "fine":
+            os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(0.4)
+        return super().step(action)
+
+test_watchdog.Counting, test_watchdog.STALL_S = StandsStill, 1.0
+_, told = test_watchdog.watched(Path(sys.argv[1]), "fine", Stepping.THREAD)
+sys.exit("\\n".join(told) or 0)
+"""
+
+
+def test_a_process_that_stood_still_accuses_nobody(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STANDING_STILL, str(tmp_path)]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE, text=True)
+    for _ in range(2):  # in each of the episodes
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        time.sleep(1.5)
+        process.send_signal(signal.SIGCONT)
+    assert process.communicate()[1] == ""
