@@ -5,5 +5,6 @@ from __future__ import annotations
 import runpy
 import sys
 
-sys.path.append(sys.argv.pop(1))
-runpy.run_module("agentgym.cli", run_name="__main__", alter_sys=True)
+if __name__ == "__main__":
+    sys.path.append(sys.argv.pop(1))
+    runpy.run_module("agentgym.cli", run_name="__main__", alter_sys=True)
