@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.functional import embedding, linear
 from transformers import PreTrainedModel
 
-from agentgym.policies.attention import PackedBatch, pack, token_positions
+from agentgym.policies.attention import PackedBatch, pack
 from agentgym.policies.kernels import Heads, Kernels, Norm
 from agentgym.policies.kernels.building import kernels_for
 from agentgym.policies.kv_cache import KeyValueCache, RowSpan
@@ -72,8 +72,8 @@ class Decoder:
             self._take_weights()
         kernels = self._kernels
         batch = pack(cache, spans, self._device, leave_alone=kernels.attends_alone)
-        position_N = torch.from_numpy(token_positions(spans)).to(self._device)
-        rotation_N1F = torch.polar(self._amplitude, position_N[:, None, None] * self._frequency)
+        angle_N1F = batch.places.position_N[:, None, None] * self._frequency
+        rotation_N1F = torch.polar(self._amplitude, angle_N1F)
         hidden_NE = embedding(torch.tensor(ids, device=self._device), self._embedding_VE)
         added_NE: torch.Tensor | None = None
         for index, layer in enumerate(self._layers):

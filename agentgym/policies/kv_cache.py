@@ -33,6 +33,11 @@ class TokenPlaces:
         self.table_3N = table_3N
         self._index: dict[int, torch.Tensor] = {}
 
+    @property
+    def position_N(self) -> torch.Tensor:
+        """The position of each packed token in its conversation."""
+        return self.table_3N[2]
+
     def index(self, kv_heads: int) -> torch.Tensor:
         """Return the rows `[N * K]` of a layer's cache `[P * K, D]`; layers with as many heads share it."""
         if kv_heads not in self._index:

@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from agentgym.core.errors import ConfigError
-from agentgym.policies.attention import evaluation_mode, pack, slot_attention_in, token_positions
+from agentgym.policies.attention import evaluation_mode, pack, slot_attention_in
 from agentgym.policies.decoder import Decoder, UnlikeDecoderError
 from agentgym.policies.extents import SMALLEST
 from agentgym.policies.kv_cache import KeyValueCache, RowSpan
@@ -41,13 +41,14 @@ class ModuleForward:
         """Feed packed tokens and return the logits `[len(keep), V]` after those numbered `keep`."""
         device = self._model.device
         forward: Any = self._model
+        batch = pack(cache, spans, device)
         with slot_attention_in(self._model):
             output = forward(
                 input_ids=torch.tensor([ids], device=device),
-                position_ids=torch.from_numpy(token_positions(spans)).to(device)[None],
+                position_ids=batch.places.position_N[None],
                 use_cache=False,
                 logits_to_keep=torch.tensor(keep, dtype=torch.long, device=device),
-                slot_batch=pack(cache, spans, device),
+                slot_batch=batch,
             )
         return output.logits[0]
 
